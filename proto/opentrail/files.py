@@ -73,6 +73,10 @@ class Files(Protocol):
         """Make `path` hold `content`; after a crash it holds the old content or the new."""
         ...
 
+    def overwrite(self, path: Path, offset: int, content: bytes) -> None:
+        """Write `content` in place at `offset`, durably; a crash may leave any mix of old and new."""
+        ...
+
     def rename(self, old: Path, new: Path) -> None:
         """Rename durably within one directory or between two."""
         ...
@@ -188,6 +192,20 @@ class DiskFiles:
             os.fsync(file.fileno())  # The content first: a rename may reach the disk before it.
         os.replace(temporary, path)
         self.sync_directory(path.parent)
+
+    def overwrite(self, path: Path, offset: int, content: bytes) -> None:
+        is_new = not path.exists()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            while content:
+                written = os.pwrite(fd, content, offset)
+                content = content[written:]
+                offset += written
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        if is_new:
+            self.sync_directory(path.parent)
 
     def rename(self, old: Path, new: Path) -> None:
         os.replace(old, new)
