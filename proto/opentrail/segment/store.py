@@ -217,6 +217,23 @@ class SegmentStore:
             self._file.close()
             self._file = None
 
+    def abandon(self) -> None:
+        """After an OSError: close, and cut off what was not synced. May be called again.
+
+        A failed sync can leave pages in the cache that the kernel takes for clean: opening would
+        read them as if they were there, a second sync would succeed, and a power cut would take
+        them. So the store is opened again only behind this cut.
+        """
+        self.close()
+        path = self.directory / segment_name(self._segment_first)
+        if self.files.exists(path) and self.files.size(path) > self._synced_bytes:
+            file = self.files.open_append(path)
+            try:
+                file.truncate(self._synced_bytes)
+                file.datasync()
+            finally:
+                file.close()
+
     # Writing.
 
     def _offset(self) -> int:
@@ -236,6 +253,7 @@ class SegmentStore:
         path = self.directory / segment_name(self.next_position)
         self._file = self.files.open_append(path)
         self._segment_first = self.next_position
+        self._synced_bytes = 0
         self._offsets = []
         self._write_head(now_ns)
 
