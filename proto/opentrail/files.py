@@ -73,6 +73,10 @@ class Files(Protocol):
         """Make `path` hold `content`; after a crash it holds the old content or the new."""
         ...
 
+    def replace_volatile(self, path: Path, content: bytes) -> None:
+        """Make `path` hold `content` for readers now; worth nothing after a power cut."""
+        ...
+
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
         """Write `content` in place at `offset`, durably; a crash may leave any mix of old and new."""
         ...
@@ -192,6 +196,11 @@ class DiskFiles:
             os.fsync(file.fileno())  # The content first: a rename may reach the disk before it.
         os.replace(temporary, path)
         self.sync_directory(path.parent)
+
+    def replace_volatile(self, path: Path, content: bytes) -> None:
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
 
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
         is_new = not path.exists()
