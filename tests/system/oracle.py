@@ -1,0 +1,135 @@
+"""Compares what is owed with what is found, and says everything that is wrong at once.
+
+    missing      owed, and not found                     spurious    found, and never written
+    duplicates   found more than once                    corrupted   found with other bytes
+    misfiled     archived under another account, region or day than the record's own
+
+It reads what a person can reach: `opentrail lookup`, the archive folder through its manifests,
+`opentrail quarantine`, and `opentrail status --recount`, whose two equations it adds up itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .archive import Archive, read_archive
+from .processes import Installation
+from .producer import Obligations, Producer, claim_of
+from .records import Record
+
+SHOWN = 5
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong, one sentence each; empty is what every test wants."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, what: str, items: Iterable[object]) -> None:
+        listed = [str(item) for item in items]
+        if listed:
+            more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+            self.problems.append(f"{what}: {len(listed)}: {', '.join(listed[:SHOWN])}{more}")
+
+
+def compare(findings: Findings, store: str, owed: dict[str, Record], found: list[bytes]) -> None:
+    """Whether `found` holds each owed record once, byte for byte, and nothing else."""
+    counted: Counter[str] = Counter()
+    spurious, corrupted = [], []
+    for line in found:
+        claim = claim_of(line)
+        if claim is None or claim not in owed:
+            spurious.append(line[:200])
+            continue
+        counted[claim] += 1
+        if line != owed[claim].line:
+            corrupted.append(claim)
+    findings.add(f"{store}: missing", sorted(set(owed) - set(counted)))
+    findings.add(f"{store}: duplicates", (claim for claim, n in counted.items() if n > 1))
+    findings.add(f"{store}: spurious", spurious)
+    findings.add(f"{store}: corrupted", corrupted)
+
+
+def compare_places(findings: Findings, owed: dict[str, Record], archive: Archive) -> None:
+    """Whether each record lies under its account, its canonical region and its day."""
+    misfiled = []
+    for each in archive.records:
+        record = owed.get(claim_of(each.line) or "")
+        if record is None:
+            continue
+        day = datetime.fromtimestamp(record.time_seconds, UTC).strftime("%Y/%m/%d")
+        if (each.account, each.region, each.day) != (record.account, record.region, day):
+            misfiled.append(f"{record.claim} in {each.key}")
+    findings.add("archive: misfiled", misfiled)
+    findings.add("archive", archive.problems)
+
+
+def compare_quarantine(findings: Findings, owed: Obligations, items: list[dict[str, Any]]) -> None:
+    """Whether every refused line is there once, with its bytes and a reason that fits."""
+    wanted = Counter(each.line for each in owed.refused)
+    reasons = {each.line: each.reasons for each in owed.refused}
+    got = Counter(each["bytes"] for each in items)
+    findings.add("quarantine: missing", (wanted - got).elements())
+    findings.add("quarantine: spurious", (got - wanted).elements())
+    findings.add(
+        "quarantine: wrong reason",
+        (
+            f"{each['reason']} for {each['bytes'][:80]!r}"
+            for each in items
+            if each["bytes"] in reasons and each["reason"] not in reasons[each["bytes"]]
+        ),
+    )
+
+
+def equations(status: dict[str, Any]) -> list[str]:
+    """Both sums of `status`, added up here: one sentence for each that is wrong."""
+    wrong = []
+    shared = status["duplicates"] + status["quarantined"]
+    pending = status["pending"]
+    sides = (("indexed", "expired", "index"), ("archived", "unselected", "archive"))
+    for done, extra, stage in sides:
+        for sink, count in status[done].items():
+            waiting = pending.get(sink, pending.get(stage))
+            total = shared + count + status[extra] + waiting
+            if total != status["received"]:
+                wrong.append(
+                    f"received {status['received']} is not duplicates {status['duplicates']} + "
+                    f"quarantined {status['quarantined']} + {done}.{sink} {count} + "
+                    f"{extra} {status[extra]} + pending {waiting} = {total}"
+                )
+    return wrong
+
+
+def judge(installation: Installation, producer: Producer, *, at_least: int) -> None:
+    """Wait until everything is in its stores, then compare all of them with what is owed."""
+    owed = producer.owed
+    installation.wait_until_drained(owed.lines)
+    # A fresh event shows that it still works, not only that it came to rest well.
+    producer.write(1, plain=True)
+    installation.wait_until_found(f"claim-{max(int(c.split('-')[1]) for c in owed.kept)}")
+    installation.wait_until_drained(owed.lines)
+
+    findings = Findings()
+    archive = read_archive(installation.home)
+    compare(findings, "index", owed.kept, installation.lookup_everything())
+    compare(findings, "archive", owed.kept, [each.line for each in archive.records])
+    compare_places(findings, owed.kept, archive)
+    compare_quarantine(findings, owed, installation.quarantine_items())
+    status = installation.status(recount=True)
+    findings.add("equation", equations(status))
+    for name, figure, expected in (
+        ("received", status["received"], owed.lines),
+        ("duplicates", status["duplicates"], owed.copies),
+        ("quarantined", status["quarantined"], len(owed.refused)),
+    ):
+        if figure != expected:
+            findings.problems.append(f"status: {name} is {figure}, and {expected} were written")
+    if len(owed.kept) < at_least or not archive.objects or not archive.manifests:
+        findings.problems.append(
+            f"vacuous: {len(owed.kept)} kept (at least {at_least} wanted), "
+            f"{archive.objects} objects, {archive.manifests} manifests"
+        )
+    assert not findings.problems, "\n".join(["the oracle found:", *findings.problems])

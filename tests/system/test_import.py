@@ -1,0 +1,45 @@
+"""`opentrail import` of finished files: every form CloudTrail writes, interrupted, never doubled."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .oracle import judge
+from .processes import Installation
+from .producer import Producer
+
+pytestmark = pytest.mark.slow
+
+
+def test_files_of_every_form_are_imported_once_however_often(
+    installation: Installation, tmp_path: Path
+) -> None:
+    producer = Producer(tmp_path / "source", 21)
+    folder = tmp_path / "bucket"
+    producer.records_file(folder / "a.json.gz", 500)
+    producer.records_file(folder / "deep" / "b.json", 300)
+    producer.records_file(folder / "deep" / "pretty.json", 300, pretty=True)
+    installation.start(producer.pattern)
+    installation.run("import", str(folder))
+    installation.run("import", str(folder))
+    installation.run("import", str(folder / "a.json.gz"))
+    judge(installation, producer, at_least=1000)
+
+
+def test_an_import_that_is_killed_goes_on_where_it_was(
+    installation: Installation, tmp_path: Path
+) -> None:
+    producer = Producer(tmp_path / "source", 22)
+    file = tmp_path / "bucket" / "big.json.gz"
+    producer.records_file(file, 8_000)
+    installation.start(producer.pattern)
+    for pause in (0.4, 0.8, 1.2):
+        started = installation.begin("import", str(file))
+        time.sleep(pause)
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    assert isinstance(installation.run("import", str(file)), subprocess.CompletedProcess)
+    judge(installation, producer, at_least=8_000)

@@ -1,0 +1,78 @@
+"""The judge is judged first: each thing that can be wrong is made wrong, and must be said."""
+
+from tests.system.archive import Archive, ArchivedRecord, split_records
+from tests.system.oracle import Findings, compare, compare_places, compare_quarantine, equations
+from tests.system.producer import Obligations
+from tests.system.records import poison, record
+
+NEWEST = 1_700_000_000
+OWED = {each.claim: each for each in (record(n, 1, NEWEST) for n in range(50))}
+LINES = [each.line for each in OWED.values()]
+
+
+def found_wrong(lines: list[bytes]) -> str:
+    findings = Findings()
+    compare(findings, "store", OWED, lines)
+    return "; ".join(findings.problems)
+
+
+def test_a_complete_store_is_found_clean() -> None:
+    assert found_wrong(LINES) == ""
+
+
+def test_a_record_is_the_same_whenever_it_is_made() -> None:
+    assert [record(n, 1, NEWEST).line for n in range(50)] == LINES
+
+
+def test_a_lost_event_is_missing() -> None:
+    assert found_wrong(LINES[1:]) == "store: missing: 1: claim-0"
+
+
+def test_an_event_found_twice_is_a_duplicate() -> None:
+    assert found_wrong([*LINES, LINES[3]]) == "store: duplicates: 1: claim-3"
+
+
+def test_an_event_nobody_wrote_is_spurious() -> None:
+    assert "spurious: 1" in found_wrong([*LINES, record(99, 1, NEWEST).line])
+
+
+def test_a_changed_byte_is_a_corruption() -> None:
+    assert found_wrong([*LINES[:-1], LINES[-1] + b" "]) == "store: corrupted: 1: claim-49"
+
+
+def test_an_event_in_the_wrong_folder_is_misfiled() -> None:
+    findings = Findings()
+    right = OWED["claim-1"]
+    archive = Archive(
+        records=[ArchivedRecord(right.line, right.account, "eu-central-9", "2023/11/14", "key")]
+    )
+    compare_places(findings, OWED, archive)
+    assert findings.problems == ["archive: misfiled: 1: claim-1 in key"]
+
+
+def test_quarantine_is_compared_by_bytes_and_by_reason() -> None:
+    lines = [poison(n, 1, NEWEST) for n in range(3)]
+    items = [{"bytes": each.line, "reason": min(each.reasons)} for each in lines]
+    items[0] = items[0] | {"reason": "tuesday"}
+    items[1] = items[1] | {"bytes": b"not written"}
+    findings = Findings()
+    compare_quarantine(findings, Obligations(refused=lines), items)
+    assert [each.split(":")[1].strip() for each in findings.problems] == [
+        "missing", "spurious", "wrong reason",
+    ]  # fmt: skip
+
+
+def test_a_sum_that_is_wrong_names_its_figures() -> None:
+    status = {
+        "received": 10, "duplicates": 1, "quarantined": 2, "expired": 0, "unselected": 0,
+        "indexed": {"index": 7}, "archived": {"archive": 6},
+        "pending": {"index": 0, "archive": 0},
+    }  # fmt: skip
+    assert len(equations(status)) == 1
+    assert "archived.archive 6" in equations(status)[0]
+    status["pending"] = {"index": 0, "archive": 1}
+    assert equations(status) == []
+
+
+def test_records_are_cut_out_of_an_object_byte_for_byte() -> None:
+    assert split_records(b'{"Records":[' + b",".join(LINES) + b"]}") == LINES
