@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
 from opentrail.segment.cursor import CursorFile

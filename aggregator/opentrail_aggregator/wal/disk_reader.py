@@ -15,7 +15,6 @@ from opentrail.files import DISK, Files
 from opentrail.segment.frame import Damage, Frame
 from opentrail.segment.reader import SegmentReader
 from opentrail.segment.store import read_head, read_totals, segment_name, segment_positions
-
 from opentrail_aggregator.wal.log import LogEntry, entry_of
 from opentrail_aggregator.wal.published import Published, PublishedPosition
 

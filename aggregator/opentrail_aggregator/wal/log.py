@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+
 from opentrail.errors import OpenTrailError
 from opentrail.segment.frame import Damage, Frame, Kind
 

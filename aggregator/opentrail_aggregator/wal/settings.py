@@ -37,8 +37,8 @@ class LogSettings:
     def __post_init__(self) -> None:
         if self.max_bytes < _SEGMENTS_MIN * MIB:
             raise ConfigError(
-                f"log.max_bytes: {self.max_bytes} is less than {_SEGMENTS_MIN * MIB}: no file could "
-                "be released before the log is full; give it more"
+                f"log.max_bytes: {self.max_bytes} is less than {_SEGMENTS_MIN * MIB}: nothing "
+                "could be released before the log is full; give it more"
             )
 
     @property

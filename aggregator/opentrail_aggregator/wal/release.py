@@ -1,0 +1,67 @@
+"""What of the log may go: a pure decision over the cursors of its readers.
+
+A segment goes when every reader has passed it. When the log is nearly full, one exception: what
+only the index still needs, and can read back from the archive, goes as soon as it is archived, so
+that a sick index does not stop capture. An event that no trail selected is in no archive, so it
+stays until it is indexed: `Standing.recoverable_through` ends before the first of those.
+
+Two more things hold a segment back: the ledger of ingest must have remembered its batch numbers
+(they outlive it), and the open segment never goes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opentrail_aggregator.wal.cursors import Cursors
+
+PRESSURE = 0.9
+"""Share of log.max_bytes from which the index may be left to catch up from the archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a reader is, as its cursor tells."""
+
+    position: int
+    can_catch_up: bool = False
+    """The index: it reads released positions from the archive (`state["can_catch_up"]`)."""
+    recoverable_through: int = 0
+    """The archive: every event through here is in an object (`state["recoverable_through"]`)."""
+
+
+def release_through(
+    standings: Mapping[str, Standing],
+    readers: Sequence[str],
+    remembered_through: int,
+    *,
+    is_pressed: bool,
+) -> int:
+    """The last position that nobody needs any more; 0 if there is none."""
+    limits = [remembered_through]
+    for name in readers:
+        standing = standings.get(name, Standing(0))
+        limit = standing.position
+        if name == "index" and is_pressed and standing.can_catch_up:
+            archive = standings.get("archive", Standing(0))
+            limit = max(limit, min(archive.position, archive.recoverable_through))
+        limits.append(limit)
+    return min(limits)
+
+
+def is_pressed(size_bytes: int, max_bytes: int) -> bool:
+    """Whether the log is so full that the index has to catch up elsewhere."""
+    return size_bytes >= max_bytes * PRESSURE
+
+
+def read_standings(cursors: Cursors, readers: Sequence[str]) -> dict[str, Standing]:
+    """What the cursors of `readers` say now."""
+    return {name: _standing(*cursors.read(name)) for name in readers}
+
+
+def _standing(position: int, state: dict[str, Any]) -> Standing:
+    return Standing(
+        position,
+        bool(state.get("can_catch_up", False)),
+        int(state.get("recoverable_through", 0)),
+    )
