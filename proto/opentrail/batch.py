@@ -143,7 +143,9 @@ class BatchHead:
                 f"compression, limit {BATCH_MAX_RAW_BYTES} each"
             )
         if head.sources_bytes > BATCH_MAX_SOURCES_BYTES:
-            raise BatchError(f"{head.sources_bytes} bytes of sources, limit {BATCH_MAX_SOURCES_BYTES}")
+            raise BatchError(
+                f"sources of {head.sources_bytes} bytes, limit {BATCH_MAX_SOURCES_BYTES}"
+            )
         return head
 
 

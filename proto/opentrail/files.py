@@ -78,7 +78,7 @@ class Files(Protocol):
         ...
 
     def overwrite(self, path: Path, offset: int, content: bytes) -> None:
-        """Write `content` in place at `offset`, durably; a crash may leave any mix of old and new."""
+        """Write `content` in place, durably; a crash may leave any mix of old and new."""
         ...
 
     def rename(self, old: Path, new: Path) -> None:

@@ -21,7 +21,7 @@ from opentrail.limits import (
 )
 
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
-_REGION = re.compile(r"[a-z0-9-]{1,%d}" % REGION_MAX_CHARACTERS, re.ASCII)
+_REGION = re.compile(rf"[a-z0-9-]{{1,{REGION_MAX_CHARACTERS}}}", re.ASCII)
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?"
     r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))",
@@ -35,7 +35,7 @@ REASONS = {
     "too_large": f"larger than {EVENT_MAX_BYTES} bytes",
     "too_deep": f"nested deeper than {JSON_MAX_DEPTH}",
     "no_event_time": "no readable eventTime (YYYY-MM-DDTHH:MM:SSZ)",
-    "bad_account": "no account of 12 digits in recipientAccountId, userIdentity.accountId or source",
+    "bad_account": "no account of 12 digits: recipientAccountId, userIdentity.accountId, source",
     "bad_region": "no region [a-z0-9-]{1,40} in awsRegion or the source's settings",
     "bad_event_id": f"eventID is longer than {EVENT_ID_MAX_BYTES} bytes or has control characters",
     "no_event_id": "no eventID, and the source derived none",
@@ -108,7 +108,9 @@ def decode_views(ndjson: bytes) -> list[RecordView]:
     return _view_decoder.decode_lines(ndjson)
 
 
-def admit(line: bytes, account: str = "", region: str = "", derived_id: str = "") -> Admitted | Refused:
+def admit(
+    line: bytes, account: str = "", region: str = "", derived_id: str = ""
+) -> Admitted | Refused:
     """Whether `line` is an event; `account`, `region`, `derived_id` stand in for what it lacks."""
     if len(line) > EVENT_MAX_BYTES:
         return Refused("too_large", f"{len(line)} bytes")
@@ -141,7 +143,8 @@ def admit_view(
     event_id = event_id_of(view) or derived_id
     if not event_id:
         return Refused("no_event_id")
-    if len(event_id.encode("utf-8", "surrogatepass")) > EVENT_ID_MAX_BYTES or not event_id.isprintable():
+    id_bytes = len(event_id.encode("utf-8", "surrogatepass"))
+    if id_bytes > EVENT_ID_MAX_BYTES or not event_id.isprintable():
         return Refused("bad_event_id", repr(event_id)[:80])
     return Admitted(owner, where, time_s, event_id, view)
 

@@ -1,10 +1,10 @@
-"""Settings: frozen dataclasses filled from YAML and the environment, with errors that name the place.
+"""Settings: frozen dataclasses filled from YAML and the environment; errors name the place.
 
 A settings class is a frozen dataclass whose fields are `Annotated[type, "what it means"]`; a field
 may itself be such a class (a section), a list or a dict of plain values, or a list of sections.
-Defaults stand in the class, cross-field checks in `__post_init__` (raise ValueError). Unknown keys
-are refused with a suggestion. Each plain field can be set by an environment variable named after its
-path: `archive.settle` by OPENTRAIL_ARCHIVE_SETTLE.
+Defaults stand in the class, cross-field checks in `__post_init__` (raise ValueError). Unknown
+keys are refused with a suggestion. Each plain field can be set by an environment variable named
+after its path: `archive.settle` by OPENTRAIL_ARCHIVE_SETTLE.
 
 A `Seconds` field takes `2s`, `3min`, `1h`, `7d` or a number; a `Bytes` field `256MB`, `1GiB` or a
 number.

@@ -47,7 +47,9 @@ class CursorFile:
     def write(self, payload: bytes) -> None:
         """Make `payload` the state; durable when this returns."""
         if len(payload) > CURSOR_MAX_BYTES:
-            raise LimitError(f"{self.path}: a state of {len(payload)} bytes, limit {CURSOR_MAX_BYTES}")
+            raise LimitError(
+                f"{self.path}: a state of {len(payload)} bytes, limit {CURSOR_MAX_BYTES}"
+            )
         if self._generation == 0:
             self.read()
         generation = self._generation + 1

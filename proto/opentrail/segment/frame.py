@@ -114,9 +114,9 @@ def decode_frame(data: bytes | memoryview, offset: int) -> tuple[Frame, int, int
     """
     if len(data) - offset < HEADER_BYTES:
         raise FrameError("the file ends inside a frame header", torn=True)
-    (crc, length, meta_length, kind, version, zero, position, appended_at_ns, events, refused, synced) = (
-        HEADER.unpack_from(data, offset)
-    )
+    fields = HEADER.unpack_from(data, offset)
+    crc, length, meta_length, kind, version, zero, position = fields[:7]
+    appended_at_ns, events, refused, synced = fields[7:]
     if length > FRAME_MAX_BYTES or meta_length > length or kind not in _KINDS or zero:
         raise FrameError("a frame header is not one", torn=False)
     end = offset + HEADER_BYTES + length
@@ -144,7 +144,7 @@ def decode_frame(data: bytes | memoryview, offset: int) -> tuple[Frame, int, int
 
 
 def frame_length(data: bytes | memoryview, offset: int) -> int | None:
-    """Bytes of the frame at `offset`, header included, by its unchecked header; None if unusable."""
+    """Bytes of the frame at `offset` by its unchecked header, which counts; None if unusable."""
     if len(data) - offset < HEADER_BYTES:
         return None
     _, length, meta_length, kind, _, zero, *_ = HEADER.unpack_from(data, offset)

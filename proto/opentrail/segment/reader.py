@@ -6,6 +6,7 @@ no search. Damage is returned as an entry of its own between the frames around i
 """
 
 import bisect
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,7 @@ class SegmentReader:
                 found = self._behind_damage(path, through)
                 if found is not None:
                     damage, self._offset, self._next = found
-                    yield Damage(damage.first, damage.last, error.reason, damage.path, damage.offset)
+                    yield dataclasses.replace(damage, reason=error.reason)
                 return
             if frame.kind in (Kind.HEAD, Kind.FOOTER):
                 self._offset += end - offset
@@ -154,7 +155,8 @@ class SegmentReader:
         last = min(through, following - 1) if following else through
         if last < self._next:
             return None
-        return Damage(self._next, last, "", str(path), self._offset), self._offset + len(rest), last + 1
+        damage = Damage(self._next, last, "", str(path), self._offset)
+        return damage, self._offset + len(rest), last + 1
 
     # Places.
 
@@ -214,9 +216,7 @@ class SegmentReader:
                 try:
                     data = self.files.read(path, offsets[candidate], HEADER_BYTES)
                     length = frame_length(data, 0) or HEADER_BYTES
-                    frame, _, _ = decode_frame(
-                        self.files.read(path, offsets[candidate], length), 0
-                    )
+                    frame, _, _ = decode_frame(self.files.read(path, offsets[candidate], length), 0)
                 except FrameError:
                     continue
                 if frame.position <= expected:

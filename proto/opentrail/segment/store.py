@@ -14,15 +14,17 @@ Opening reads the HEAD of each segment and all of the last one: it takes as long
 over, counted in `findings`, and never wiped.
 """
 
+import itertools
 import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from opentrail.errors import DamagedError, NewerFormatError
 from opentrail.files import DISK, AppendFile, Files
 from opentrail.limits import SEGMENT_BYTES
-from opentrail.segment.frame import HEADER_BYTES, Frame, FrameError, Kind, decode_frame, encode_frame
+from opentrail.segment.frame import FrameError, Kind, decode_frame, encode_frame
 from opentrail.segment.scan import SegmentScan, scan_segment
 
 FORMAT = 1
@@ -204,7 +206,7 @@ class SegmentStore:
         """Remove whole segments that hold only positions below `position`; how many went."""
         firsts = segment_positions(self.files.list(self.directory))
         dropped = 0
-        for first, following in zip(firsts, firsts[1:], strict=False):
+        for first, following in itertools.pairwise(firsts):
             if following > position or first == self._segment_first:
                 break
             self.files.unlink(self.directory / segment_name(first))
@@ -355,7 +357,7 @@ class SegmentStore:
         self._open_file().datasync()
 
 
-def read_head(files: Files, path: Path) -> dict[str, int] | None:
+def read_head(files: Files, path: Path) -> dict[str, Any] | None:
     """The HEAD of a segment as a dict, or None if it cannot be read."""
     try:
         frame, _, _ = decode_frame(files.read(path, 0, _HEAD_READ_BYTES), 0)
@@ -363,7 +365,7 @@ def read_head(files: Files, path: Path) -> dict[str, int] | None:
         return None
     if frame.kind is not Kind.HEAD:
         return None
-    head: dict[str, int] = json.loads(frame.payload)
+    head: dict[str, Any] = json.loads(frame.payload)
     if head["format"] > FORMAT:
         raise NewerFormatError(
             f"{path}: segment format {head['format']}, this program reads up to {FORMAT}; "
@@ -383,6 +385,3 @@ def read_totals(files: Files, path: Path) -> dict[str, int]:
         "events": before["events"] + sum(frame.events for _, frame in scan.frames),
         "refused": before["refused"] + sum(frame.refused for _, frame in scan.frames),
     }
-
-
-__all__ = ["HEADER_BYTES", "Findings", "Frame", "SegmentStore", "segment_name", "segment_positions"]
