@@ -8,6 +8,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,13 +58,9 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
-    @property
-    def alive(self) -> bool:
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return state != "Z"
+    def resident_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Installation:
@@ -75,11 +72,16 @@ class Installation:
         self._mark = uuid.uuid4().hex
         self._http, self._grpc = free_port(), free_port()
         self._up: subprocess.Popen[bytes] | None = None
+        self._seen: set[int] = set()
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http}"
+
+    @property
+    def grpc(self) -> str:
+        return f"127.0.0.1:{self._grpc}"
 
     # Start and stop
 
@@ -96,6 +98,7 @@ class Installation:
             command += ["--watch", pattern]
         if sample is not None:
             command += ["--sample", sample]
+        self._seen = set()
         with open(self.output, "ab") as output:
             self._up = subprocess.Popen(
                 command,
@@ -109,9 +112,9 @@ class Installation:
             self.wait_until_ready()
 
     def wait_until_ready(self, seconds: float = 30) -> None:
-        wait_for(f"{self.url} is ready; see {self.output}", self._is_ready, seconds)
+        wait_for(f"{self.url} is ready; see {self.output}", self.is_ready, seconds)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         if self._up is not None and self._up.poll() is not None:
             raise AssertionError(
                 f"`opentrail up` ended with exit code {self._up.returncode}:\n{self.last_words()}"
@@ -173,6 +176,21 @@ class Installation:
             if fields[0] not in "ZX":
                 found.append(Process(int(entry.name), int(fields[1]), command))
         return sorted(found, key=lambda each: each.pid)
+
+    def find(self, role: str) -> Process:
+        """The one process whose command line names `role`; of a parent and a child the child."""
+        found = [
+            each for each in self.processes()
+            if each.pid != self.up_pid and re.search(rf"\b{role}", each.command)
+        ]  # fmt: skip
+        assert found, f"no process for {role}: {[each.command for each in self.processes()]}"
+        return found[-1]
+
+    def deaths(self) -> int:
+        """How many processes this one has seen in place of another, since it was started."""
+        now = {each.pid for each in self.processes()}
+        self._seen |= now
+        return len(self._seen) - len(now)
 
     def last_words(self, lines: int = 30) -> str:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])

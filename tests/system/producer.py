@@ -43,7 +43,9 @@ class Producer:
         self.newest_seconds = int(time.time()) - age_hours * 3600
         self._draw = random.Random(seed)
         self._files = files
-        self._next = 0
+        self.first_number = 0
+        """Set it before the first write to make other records than another producer."""
+        self._made = 0
         self._rotations = 0
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -58,6 +60,12 @@ class Producer:
             size = min(count, self._draw.randrange(1, 40))
             count -= size
             self._append([line for _ in range(size) for line in self._lines(plain)])
+
+    def write_one(self) -> str:
+        """Append one ordinary record; its claim is returned."""
+        fresh = self._fresh(with_id=True)
+        self._append([fresh.line])
+        return fresh.claim
 
     def rotate(self) -> Path:
         """Rename one file away; the next write makes it anew.  The old name is returned."""
@@ -103,12 +111,12 @@ class Producer:
         return [fresh.line]
 
     def _fresh(self, *, with_id: bool = False) -> Record:
-        while True:
-            fresh = record(self._next, self.seed, self.newest_seconds)
-            self._next += 1
-            if fresh.event_id is not None or not with_id:
-                self.owed.kept[fresh.claim] = fresh
-                return fresh
+        fresh = record(self.first_number + self._made, self.seed, self.newest_seconds)
+        self._made += 1
+        if fresh.event_id is None and with_id:
+            return self._fresh(with_id=True)
+        self.owed.kept[fresh.claim] = fresh
+        return fresh
 
     def _refused(self, line: Poison) -> bytes:
         self.owed.refused.append(line)

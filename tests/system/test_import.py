@@ -1,4 +1,4 @@
-"""`opentrail import` of finished files: every form CloudTrail writes, interrupted, never doubled."""
+"""`opentrail import` of finished files: every form, interrupted, never doubled."""
 
 import signal
 import subprocess
