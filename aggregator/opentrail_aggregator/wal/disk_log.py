@@ -190,8 +190,8 @@ class DiskLog:
                 "keep their batches: free space on this disk, or lower log.max_bytes"
             )
         return LogError(
-            f"{self.directory}: writing failed behind position {self.durable_position} ({error!r}); "
-            "nothing was acknowledged: check the disk, the log opens again by itself"
+            f"{self.directory}: writing failed behind position {self.durable_position} "
+            f"({error!r}); nothing was acknowledged: check the disk, the log opens again by itself"
         )
 
     # Opening.

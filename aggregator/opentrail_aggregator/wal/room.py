@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opentrail.clock import Clock
-from opentrail_aggregator.wal.settings import LogSettings
+from opentrail_aggregator.wal.settings import DiskSettings, LogSettings
 
 _LOOK_SECONDS = 0.5
 
@@ -26,19 +26,21 @@ class Space:
     """On the disk of the log."""
 
 
-def refusal(settings: LogSettings, space: Space, size: int, *, is_control: bool) -> str:
+def refusal(
+    log: LogSettings, disk: DiskSettings, space: Space, size: int, *, is_control: bool
+) -> str:
     """Why a frame of `size` bytes does not fit; empty if it does."""
-    limit = settings.max_bytes + (settings.control_reserve_bytes if is_control else 0)
-    reserve = settings.disk_reserve_bytes // (2 if is_control else 1)
+    limit = log.max_bytes + (log.control_reserve if is_control else 0)
+    reserve = disk.reserve // (2 if is_control else 1)
     if space.log_bytes + size > limit:
         return (
-            f"the log holds {space.log_bytes} bytes of {settings.max_bytes} (log.max_bytes): its "
+            f"the log holds {space.log_bytes} bytes of {log.max_bytes} (log.max_bytes): its "
             "readers have to catch up first, see `opentrail status`"
         )
     if space.free_bytes - size < reserve:
         return (
             f"{space.free_bytes} bytes are free on the disk of the log, "
-            f"{settings.disk_reserve_bytes} are kept (log.disk_reserve_bytes): free some space"
+            f"{disk.reserve} are kept (disk.reserve): free some space"
         )
     return ""
 
@@ -53,12 +55,14 @@ class Room:
 
     def __init__(
         self,
-        settings: LogSettings,
+        log: LogSettings,
+        disk: DiskSettings,
         clock: Clock,
         log_bytes: Callable[[], int],
         free: Callable[[], int],
     ) -> None:
-        self._settings = settings
+        self._log = log
+        self._disk = disk
         self._clock = clock
         self._log_bytes = log_bytes
         self._free = free
@@ -69,7 +73,7 @@ class Room:
     def refusal(self, size: int, *, is_control: bool = False) -> str:
         """Why there is no room for `size` more bytes; empty if there is, and then it is taken."""
         space = self.space()
-        text = refusal(self._settings, space, size, is_control=is_control)
+        text = refusal(self._log, self._disk, space, size, is_control=is_control)
         if not text:
             self._written_since += size
         return text
