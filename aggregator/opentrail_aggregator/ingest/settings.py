@@ -58,7 +58,7 @@ class GrpcSettings:
     key: Annotated[Path | None, "Its key, PEM; HOME/pki/server.key if not given."] = None
     authority: Annotated[
         Path | None,
-        "Certificates that sign agents' certificates, PEM; HOME/pki/ca.crt if not given.",
+        "Authority of agents' certificates, PEM; HOME/pki/ca.crt if not given.",
     ] = None
     connections_max: Annotated[int, "Agents' streams at a time; more are asked to come later."] = (
         4096
