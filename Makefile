@@ -69,7 +69,7 @@ proto-check: ## Fail when the committed gRPC code is not what the generator make
 
 .PHONY: bench
 bench: .venv/.runs ## The figures of docs/performance.md (BENCH="name..." for some, --list for names)
-	@$(BIN)/python bench/run.py $(BENCH)
+	@$(BIN)/python -m bench.run $(BENCH)
 
 .PHONY: clean
 clean: ## Remove caches and builds; keeps .venv and ./var

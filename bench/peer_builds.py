@@ -70,8 +70,8 @@ def otel_collector() -> Path:
     module = f"{CORE}/cmd/builder@{OTEL_VERSION}"
     _step(["go", "install", module], folder, environment)
     # Without `go mod tidy`: it wants test dependencies that need not exist anywhere.
-    skip = ["--skip-compilation", "--skip-get-modules"]
-    _step([str(folder / "bin" / "builder"), "--config", "manifest.yaml", *skip], folder, environment)
+    builder = [str(folder / "bin" / "builder"), "--config", "manifest.yaml"]
+    _step([*builder, "--skip-compilation", "--skip-get-modules"], folder, environment)
     compile_ = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"]
     _step([*compile_, "-o", "otelcol-ot", "."], folder / "build", environment)
     return binary
