@@ -178,10 +178,12 @@ class Installation:
         return sorted(found, key=lambda each: each.pid)
 
     def find(self, role: str) -> Process:
-        """The one process whose command line names `role`; of a parent and a child the child."""
+        """The process of an aggregator's role, or `agent`, or `supervisor`."""
+        pattern = {"agent": r"opentrail[-_]agent", "supervisor": r"opentrail[-_]aggregator run"}
+        wanted = pattern.get(role, rf" role (\S+\+)?{role}\b")
         found = [
             each for each in self.processes()
-            if each.pid != self.up_pid and re.search(rf"\b{role}", each.command)
+            if each.pid != self.up_pid and re.search(wanted, each.command)
         ]  # fmt: skip
         assert found, f"no process for {role}: {[each.command for each in self.processes()]}"
         return found[-1]

@@ -78,10 +78,14 @@ class Stranger:
 
     def send(self, sequence: int, payload: bytes, digest: bytes | None = None) -> Answer:
         """Send one batch and return what is answered to it."""
+        self.send_batch(sequence, payload, digest)
+        return self.answer()
+
+    def send_batch(self, sequence: int, payload: bytes, digest: bytes | None = None) -> None:
+        """Send one batch and do not wait."""
         right = hashlib.blake2b(payload, digest_size=16).digest()
         batch = number(1, sequence) + content(2, digest or right) + content(3, payload)
         self._outgoing.put(content(BATCH, batch))
-        return self.answer()
 
     def send_raw(self, message: bytes) -> None:
         self._outgoing.put(message)
