@@ -84,24 +84,28 @@ def peak(look: Callable[[], Memory], done: Callable[[], bool]) -> Memory:
 def idle(scale: Scale) -> list[Figure]:
     found = []
     for files, bound in ((1, 0.5), (1000, 2.0)):
-        with installed("@/idle-*.json") as installation:
-            line = Lines(1).make(0, 1)
-            for number in range(files):
-                path = installation.home.parent / f"idle-{number}.json"
-                path.write_bytes(line.replace(b"000000000000", b"%012x" % number))
-            wait_for("all read", lambda: received(installation) >= files, 120, 0.5)
-            time.sleep(5)
-            pids = agent_pids(installation)
-            before, started = sum(map(cpu_seconds, pids)), time.monotonic()
-            time.sleep(scale.paced_seconds)
-            used = sum(map(cpu_seconds, pids)) - before
-            share = 100 * used / (time.monotonic() - started)
+        share = idle_share(files, scale.paced_seconds)
         name = "one file" if files == 1 else f"{files:,} idle files"
         found.append(
             Figure(f"idle agent, {name}", f"{share:.2f} % of a core", f"<= {bound} %",
                    share <= bound, f"over {scale.paced_seconds:.0f} s")
         )  # fmt: skip
     return found
+
+
+def idle_share(files: int, seconds: float) -> float:
+    """Percent of a core that an agent uses with `files` files in which nothing happens."""
+    with installed("@/idle-*.json") as installation:
+        line = Lines(1).make(0, 1)
+        for number in range(files):
+            path = installation.home.parent / f"idle-{number}.json"
+            path.write_bytes(line.replace(b"000000000000", b"%012x" % number))
+        wait_for("all read", lambda: received(installation) >= files, 120, 0.5)
+        time.sleep(5)
+        pids = agent_pids(installation)
+        before, started = sum(map(cpu_seconds, pids)), time.monotonic()
+        time.sleep(seconds)
+        return 100 * (sum(map(cpu_seconds, pids)) - before) / (time.monotonic() - started)
 
 
 def start(scale: Scale) -> list[Figure]:
