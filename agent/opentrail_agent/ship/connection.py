@@ -31,6 +31,7 @@ from opentrail_agent.ship.session import (
     Phase,
     Retry,
     Session,
+    code_name,
 )
 from opentrail_agent.spool.outgoing import Outgoing
 from opentrail_agent.spool.writer import SpoolWriter
@@ -148,17 +149,17 @@ class Connection:
                 )
                 self._metrics.healed("log_full")
             case Bind(log_id, previous):
-                _log.info("bound to the log %s%s", log_id, f" (was {previous})" if previous else "")
+                _log.info("bound to the log %s (was %s)", log_id or "-", previous or "-")
                 await self._spool.bind(log_id)
                 crash_point("agent.ship.bound")
             case BeginEpoch(after, lost, reason):
-                _log.error("%s; all that is not acknowledged is sent under a new epoch", reason)
+                _log.warning("%s; going on under a new epoch", reason)
                 self._metrics.increment("opentrail_agent_epochs_total")
                 crash_point("agent.ship.forked")
                 await self._spool.begin_epoch(after_sequence=after, lost=lost)
 
     def _note_refusal(self, refusal: pb.Refusal) -> None:
-        code = pb.Refusal.Code.Name(refusal.code).lower()
+        code = code_name(refusal).lower()
         self._metrics.increment("opentrail_agent_refusals_total", code=code)
         if refusal.code == pb.Refusal.FULL:
             self._metrics.problem(

@@ -14,6 +14,7 @@ The rules, in the order in which they are asked:
   compares their digests. (A restored disk may have given the same numbers to other batches.)
 * A welcome that claims less than was acknowledged means that the aggregator lost batches: what is
   still here is sent again, what is not is named by an epoch that begins behind it.
+* A gap, or damage on the way, is mended by going back to the number expected.
 * A fork opens a new epoch: same bytes, new numbers.
 * When the log is full the stream stays open for heartbeats, and one batch asks again later.
 
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from opentrail.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
+BACK_MAX = 3
+"""How often one connection sends from the same number again before it gives up."""
 
 
 class Phase(enum.Enum):
@@ -117,6 +120,7 @@ class Session:
         self._waiting_since: float | None = None
         self._paused_until = 0.0
         self._is_probing = False
+        self._times_back = 0
 
     def __repr__(self) -> str:
         return (
@@ -195,14 +199,8 @@ class Session:
         is_successor = held.log_id in welcome.follows
         if held.is_pending and not is_known and not is_successor:
             return [self._hang_up(Retry.LATER, "wrong_log", wrong_log(held.log_id, welcome.log_id))]
-        if held.log_id and not is_known and not is_successor:
-            # All that the other log should have is there. The numbers begin anew, so that this one
-            # does not take what lies before them for missing.
-            moved = f"moved from the log {held.log_id} to {welcome.log_id} with nothing unsent"
-            return [
-                Bind(welcome.log_id, held.log_id),
-                *self._begin_epoch(held.acknowledged_through, 0, moved, "moved"),
-            ]
+        if not is_known and not is_successor:
+            return self._move(f"this one keeps the log {welcome.log_id}")
         self.phase = Phase.FLOWING
         self.batch_max_bytes = welcome.batch_max_bytes
         self._window = min(self._window, welcome.window or self._window)
@@ -250,20 +248,19 @@ class Session:
         self.next_sequence = max(self.next_sequence, through + 1)
         self.progressed = True
         self._is_probing = False
+        self._times_back = 0
         is_idle = self.next_sequence == through + 1
         self._waiting_since = None if is_idle else now
         return [Acknowledge(through)]
 
     def _refused(self, refusal: pb.Refusal, now: float) -> list[Action]:
-        code = pb.Refusal.Code.Name(refusal.code)
+        code = code_name(refusal)
         if refusal.code == pb.Refusal.FULL and self.phase is not Phase.GREETING:
             self.phase = Phase.PAUSED
             self._paused_until = now + self._full_seconds
             self._rewind(self.acknowledged_through + 1)
             self._waiting_since = None
             return []
-        if refusal.code == pb.Refusal.GAP and self.phase is Phase.PAUSED:
-            return []  # About what was already under way when the log became full.
         if refusal.code == pb.Refusal.FORK:
             return self._begin_epoch(
                 self.acknowledged_through,
@@ -271,19 +268,44 @@ class Session:
                 f"batch {refusal.sequence} is held with other content ({refusal.message}): this "
                 "spool was copied or restored",
             )
-        # After a gap the next welcome says from where to go on; after damage on the way the batch
-        # is read again. Everything else needs a person or time.
-        is_worth_trying = refusal.code in (pb.Refusal.GAP, pb.Refusal.BAD_CHECKSUM)
+        if refusal.code == pb.Refusal.WRONG_LOG and not self._held.is_pending:
+            return self._move(refusal.message)
+        if refusal.code in (pb.Refusal.GAP, pb.Refusal.BAD_CHECKSUM) and self._go_back(refusal):
+            return []
         return [
             self._hang_up(
-                Retry.NOW if is_worth_trying and self.progressed else Retry.LATER,
+                Retry.LATER,
                 code.lower(),
                 f"batch {refusal.sequence} refused: {code} {refusal.message}".rstrip(),
             )
         ]
 
-    def _begin_epoch(self, after: int, lost: int, reason: str, key: str = "fork") -> list[Action]:
-        return [BeginEpoch(after, lost, reason), self._hang_up(Retry.NOW, key, reason)]
+    def _go_back(self, refusal: pb.Refusal) -> bool:
+        """Send again from the number that the aggregator expects, if that can help."""
+        if self.phase is Phase.PAUSED:
+            return True  # About what was already under way when the log became full.
+        expected = refusal.expected or refusal.sequence
+        self._times_back += 1
+        if self._times_back > BACK_MAX or self.phase is not Phase.FLOWING:
+            return False
+        if not self.acknowledged_through < expected <= self.highest_sent:
+            return False  # The next welcome says what it holds.
+        self.next_sequence = expected
+        return True
+
+    def _move(self, found: str) -> list[Action]:
+        """Nothing is unsent: leave the old log for whoever answers here.
+
+        All that the old log should have is there. The numbers begin anew, so that the new one does
+        not take what lies before them for missing.
+        """
+        held = self._held
+        reason = f"moved from the log {held.log_id} with nothing unsent: {found}"
+        begin = BeginEpoch(held.acknowledged_through, 0, reason)
+        return [begin, Bind("", held.log_id), self._hang_up(Retry.NOW, "moved", reason)]
+
+    def _begin_epoch(self, after: int, lost: int, reason: str) -> list[Action]:
+        return [BeginEpoch(after, lost, reason), self._hang_up(Retry.NOW, "fork", reason)]
 
     def _rewind(self, sequence: int) -> None:
         self.next_sequence = sequence
@@ -292,6 +314,14 @@ class Session:
     def _hang_up(self, retry: Retry, key: str, reason: str) -> HangUp:
         self.phase = Phase.ENDED
         return HangUp(retry, key, reason)
+
+
+def code_name(refusal: pb.Refusal) -> str:
+    """The refusal's name; a number if a later version made it up."""
+    try:
+        return pb.Refusal.Code.Name(refusal.code)
+    except ValueError:
+        return str(refusal.code)
 
 
 def wrong_log(bound: str, found: str) -> str:

@@ -125,14 +125,12 @@ class Shipper:
 
     def _hello(self) -> pb.Hello:
         standing = self._spool.standing
-        is_pending = self._spool.last_sequence > standing.acknowledged_through
         return pb.Hello(
             protocol=PROTOCOL,
             agent=self._agent,
             epoch=standing.epoch,
             next_sequence=standing.acknowledged_through + 1,
-            # A spool without unacknowledged batches belongs to whoever welcomes it.
-            bound_log_id=standing.log_id if is_pending else "",
+            bound_log_id=standing.log_id,
             version=__version__,
             host=socket.gethostname(),
         )
