@@ -1,8 +1,9 @@
 """Reads a local archive as a stranger with a copy of the folder would, and checks what it claims.
 
-The manifests say which objects there are, with sha256 and counts, each naming the one before it in
-its folder's chain.  Every object must be in exactly one of them, be one gzip member, hold
-`{"Records":[…]}`, and lie under the account, region and day of its records.
+The manifests say which objects there are, with sha256, counts and the log position of each record;
+each names the manifest of the trail's cut before.  Every object must be in exactly one of them, be
+one gzip member, hold `{"Records":[…]}`, and lie under the account and region of its records, in an
+entry for their hour.
 """
 
 import gzip
@@ -11,8 +12,11 @@ import json
 import re
 import zlib
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
+MANIFESTS = "OpenTrail-Manifest"
 KEY = re.compile(
     r"AWSLogs/(?P<account>\d{12})/CloudTrail/(?P<region>[a-z0-9-]+)/(?P<day>\d{4}/\d\d/\d\d)/"
     r"(?P=account)_CloudTrail_(?P=region)_\d{8}T\d{4}Z_[A-Za-z0-9]{16}\.json\.gz"
@@ -25,7 +29,7 @@ class ArchivedRecord:
     line: bytes
     account: str
     region: str
-    day: str
+    hour: str
     key: str
 
 
@@ -41,56 +45,103 @@ def read_archive(home: Path) -> Archive:
     """Everything in the archive of `home`; what does not hold together is a problem, not raised."""
     archive = Archive()
     for bucket in sorted((home / "archive").glob("*")):
-        claimed: dict[str, str] = {}
-        for path in sorted(bucket.rglob("OpenTrail-Manifest/**/*.json*")):
-            _read_manifest(bucket, path, archive, claimed)
-        for path in sorted(bucket.rglob("*")):
-            key = path.relative_to(bucket).as_posix()
-            if path.is_file() and "OpenTrail-Manifest" not in key:
-                _read_object(path, key, claimed, archive)
-        for key in claimed:
-            if not (bucket / key).exists():
-                archive.problems.append(f"{key}: named by {claimed[key]} but not there")
+        manifests = {
+            path.relative_to(bucket).as_posix(): path.read_bytes()
+            for path in bucket.rglob("*.json.gz")
+            if MANIFESTS in path.parts
+        }
+        archive.manifests += len(manifests)
+        texts = {key: gzip.decompress(packed) for key, packed in manifests.items()}
+        archive.problems += chain_problems(texts)
+        entries = _entries(texts, archive.problems)
+        _read_objects(bucket, entries, archive)
     return archive
 
 
-def _read_manifest(bucket: Path, path: Path, archive: Archive, claimed: dict[str, str]) -> None:
-    name = path.relative_to(bucket).as_posix()
-    content = path.read_bytes()
-    manifest = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
-    archive.manifests += 1
-    for entry in manifest["objects"]:
-        key = entry["key"]
-        if key in claimed:
-            archive.problems.append(f"{key}: named by {claimed[key]} and by {name}")
-        claimed[key] = name
+def chain_problems(texts: dict[str, bytes]) -> list[str]:
+    """Whether the manifests of each trail are one chain, and no log position is in two objects."""
+    problems = []
+    trails: dict[str, dict[int, tuple[str, dict[str, Any]]]] = {}
+    for key, text in texts.items():
+        manifest = json.loads(text)
+        chain = trails.setdefault(manifest["trail"], {})
+        if manifest["sequence"] in chain:
+            problems.append(f"{key}: the second manifest number {manifest['sequence']}")
+        chain[manifest["sequence"]] = key, manifest
+    for chain in trails.values():
+        if sorted(chain) != list(range(1, len(chain) + 1)):
+            problems.append(f"manifest numbers have gaps: {sorted(chain)[:20]}")
+        seen: set[int] = set()
+        for number, (key, manifest) in sorted(chain.items()):
+            before = chain.get(number - 1)
+            said = manifest["previous"]
+            right = before and {"key": before[0], "sha256": _sha256(texts[before[0]])}
+            if said != right:
+                problems.append(f"{key}: names {said} as the one before, which is {right}")
+            for entry in manifest["objects"]:
+                places = list(accumulate(entry["positions"]))
+                if len(places) != entry["events"]:
+                    problems.append(f"{entry['key']}: {len(places)} positions, "
+                                    f"{entry['events']} events")  # fmt: skip
+                if not seen.isdisjoint(places):
+                    problems.append(f"{entry['key']}: holds log positions that another holds")
+                seen.update(places)
+    return problems
+
+
+def _entries(texts: dict[str, bytes], problems: list[str]) -> dict[str, dict[str, Any]]:
+    entries: dict[str, dict[str, Any]] = {}
+    for name, text in texts.items():
+        for entry in json.loads(text)["objects"]:
+            if entry["key"] in entries:
+                problems.append(f"{entry['key']}: in {name} and in another manifest")
+            entries[entry["key"]] = entry
+    return entries
+
+
+def _read_objects(bucket: Path, entries: dict[str, dict[str, Any]], archive: Archive) -> None:
+    for path in sorted(bucket.rglob("*")):
+        key = path.relative_to(bucket).as_posix()
+        if path.is_file() and MANIFESTS not in path.parts:
+            archive.objects += 1
+            if key not in entries:
+                archive.problems.append(f"{key}: in no manifest")
+            else:
+                _read_object(path, key, entries[key], archive)
+    for key in entries:
         if not (bucket / key).exists():
-            continue
-        text = gzip.decompress((bucket / key).read_bytes())
-        if hashlib.sha256(text).hexdigest() != entry["sha256"]:
-            archive.problems.append(f"{key}: its sha256 is not the one in {name}")
+            archive.problems.append(f"{key}: named by a manifest but not there")
 
 
-def _read_object(path: Path, key: str, claimed: dict[str, str], archive: Archive) -> None:
+def _read_object(path: Path, key: str, entry: dict[str, Any], archive: Archive) -> None:
     found = KEY.fullmatch(key)
     if found is None:
         archive.problems.append(f"{key}: not a CloudTrail key")
         return
-    if key not in claimed:
-        archive.problems.append(f"{key}: in no manifest")
-    archive.objects += 1
-    packed = path.read_bytes()
     decompressor = zlib.decompressobj(31)
-    text = decompressor.decompress(packed) + decompressor.flush()
+    try:
+        text = decompressor.decompress(path.read_bytes()) + decompressor.flush()
+    except zlib.error as error:
+        archive.problems.append(f"{key}: {error}")
+        return
     if not decompressor.eof or decompressor.unused_data:
         archive.problems.append(f"{key}: not exactly one gzip member")
     if not (text.startswith(b'{"Records":[') and text.endswith(b"]}")):
         archive.problems.append(f'{key}: not {{"Records":[…]}}')
         return
-    for line in split_records(text):
-        archive.records.append(
-            ArchivedRecord(line, found["account"], found["region"], found["day"], key)
-        )
+    if _sha256(text) != entry["sha256"]:
+        archive.problems.append(f"{key}: its sha256 is not the one in its manifest")
+    lines = split_records(text)
+    if len(lines) != entry["events"]:
+        archive.problems.append(f"{key}: {len(lines)} records, {entry['events']} in its manifest")
+    archive.records += [
+        ArchivedRecord(line, found["account"], found["region"], entry["hour"], key)
+        for line in lines
+    ]
+
+
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def split_records(text: bytes) -> list[bytes]:

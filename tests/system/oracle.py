@@ -2,7 +2,7 @@
 
     missing      owed, and not found                     spurious    found, and never written
     duplicates   found more than once                    corrupted   found with other bytes
-    misfiled     archived under another account, region or day than the record's own
+    misfiled     archived under another account, region or hour than the record's own
 
 It reads what a person can reach: `opentrail lookup`, the archive folder through its manifests,
 `opentrail quarantine`, and `opentrail status --recount`, whose two equations it adds up itself.
@@ -54,14 +54,14 @@ def compare(findings: Findings, store: str, owed: dict[str, Record], found: list
 
 
 def compare_places(findings: Findings, owed: dict[str, Record], archive: Archive) -> None:
-    """Whether each record lies under its account, its canonical region and its day."""
+    """Whether each record lies under its account, its canonical region and its hour."""
     misfiled = []
     for each in archive.records:
         record = owed.get(claim_of(each.line) or "")
         if record is None:
             continue
-        day = datetime.fromtimestamp(record.time_seconds, UTC).strftime("%Y/%m/%d")
-        if (each.account, each.region, each.day) != (record.account, record.region, day):
+        hour = datetime.fromtimestamp(record.time_seconds, UTC).strftime("%Y-%m-%dT%H:00:00Z")
+        if (each.account, each.region, each.hour) != (record.account, record.region, hour):
             misfiled.append(f"{record.claim} in {each.key}")
     findings.add("archive: misfiled", misfiled)
     findings.add("archive", archive.problems)

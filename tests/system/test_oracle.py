@@ -1,6 +1,9 @@
 """The judge is judged first: each thing that can be wrong is made wrong, and must be said."""
 
-from tests.system.archive import Archive, ArchivedRecord, split_records
+import hashlib
+import json
+
+from tests.system.archive import Archive, ArchivedRecord, chain_problems, split_records
 from tests.system.oracle import Findings, compare, compare_places, compare_quarantine, equations
 from tests.system.producer import Obligations
 from tests.system.records import poison, record
@@ -44,7 +47,7 @@ def test_an_event_in_the_wrong_folder_is_misfiled() -> None:
     findings = Findings()
     right = OWED["claim-1"]
     archive = Archive(
-        records=[ArchivedRecord(right.line, right.account, "eu-central-9", "2023/11/14", "key")]
+        records=[ArchivedRecord(right.line, right.account, "eu-central-9", "2023-11-14T22:00:00Z", "key")]
     )
     compare_places(findings, OWED, archive)
     assert findings.problems == ["archive: misfiled: 1: claim-1 in key"]
@@ -76,3 +79,26 @@ def test_a_sum_that_is_wrong_names_its_figures() -> None:
 
 def test_records_are_cut_out_of_an_object_byte_for_byte() -> None:
     assert split_records(b'{"Records":[' + b",".join(LINES) + b"]}") == LINES
+
+
+def manifest(sequence: int, previous: tuple[str, bytes] | None, first: int) -> bytes:
+    content = {
+        "trail": "default", "sequence": sequence,
+        "previous": previous and {
+            "key": previous[0], "sha256": hashlib.sha256(previous[1]).hexdigest(),
+        },
+        "objects": [{"key": f"object-{sequence}", "events": 2, "positions": [first, 1]}],
+    }  # fmt: skip
+    return json.dumps(content).encode()
+
+
+def test_a_broken_chain_of_manifests_is_found() -> None:
+    first = manifest(1, None, 100)
+    second = manifest(2, ("a", first), 102)
+    third = manifest(3, ("b", second), 104)
+    assert chain_problems({"a": first, "b": second, "c": third}) == []
+    assert "gaps" in chain_problems({"a": first, "c": third})[0]
+    changed = second.replace(b"object-2", b"object-9")
+    assert "names" in chain_problems({"a": first, "b": changed, "c": third})[0]
+    doubled = manifest(3, ("b", second), 103)
+    assert "another holds" in chain_problems({"a": first, "b": second, "c": doubled})[0]
