@@ -46,9 +46,9 @@ def test_a_changed_byte_is_a_corruption() -> None:
 def test_an_event_in_the_wrong_folder_is_misfiled() -> None:
     findings = Findings()
     right = OWED["claim-1"]
-    archive = Archive(
-        records=[ArchivedRecord(right.line, right.account, "eu-central-9", "2023-11-14T22:00:00Z", "key")]
-    )
+    hour = "2023-11-14T22:00:00Z"
+    found = ArchivedRecord(right.line, right.account, "eu-central-9", hour, "key")
+    archive = Archive(records=[found])
     compare_places(findings, OWED, archive)
     assert findings.problems == ["archive: misfiled: 1: claim-1 in key"]
 
