@@ -22,10 +22,16 @@ MetricName = Literal[
     "opentrail_ingest_bytes_total",  # their bytes, compressed
     "opentrail_ingest_resent_total",  # batches acknowledged again without being written
     "opentrail_ingest_refusals_total",  # {code}: messages refused
+    "opentrail_ingest_displaced_total",  # streams ended because their epoch came by another
+    "opentrail_ingest_control_total",  # {type}: control frames written for other roles
     "opentrail_ingest_streams",  # agents connected now
+    "opentrail_ingest_epochs",  # numberings (agent, epoch) that are remembered
+    "opentrail_ingest_waiting_bytes",  # batches in memory that are not durable yet
     "opentrail_ingest_ack_seconds",  # {quantile}: batch received -> acknowledged, last minute
     "opentrail_log_position",  # the last durable position
+    "opentrail_log_first_position",  # the lowest position not released
     "opentrail_log_bytes",  # size of the log on disk
+    "opentrail_log_failures_total",  # writes or syncs that failed; nothing was acknowledged
     "opentrail_log_damaged_total",  # positions that cannot be read
     "opentrail_disk_free_bytes",  # free bytes where HOME lies
     # consolidate and quarantine
@@ -33,6 +39,8 @@ MetricName = Literal[
     "opentrail_consolidate_kept_total",  # events kept
     "opentrail_consolidate_copies_total",  # copies of events already held
     "opentrail_consolidate_conflicts_total",  # other content under a held event's id
+    "opentrail_consolidate_ids",  # event ids held to tell copies
+    "opentrail_consolidate_damaged_total",  # log positions that could not be read
     "opentrail_consolidate_lag_seconds",  # age of the oldest frame without a verdict
     "opentrail_quarantine_items_total",  # {reason}: items put into quarantine
     # index
