@@ -102,7 +102,7 @@ class DevelopmentPki:
         if self._files.exists(path):
             raise ConfigError(
                 f"{key_path}: missing, though {path} is there; put the key back, or remove "
-                f"{self._directory} to start with a new authority (all agents need new certificates)"
+                f"{self._directory} to start with a new authority (agents need new certificates)"
             )
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder("opentrail development authority", key, AUTHORITY_DAYS)

@@ -1,0 +1,109 @@
+"""Opens the HTTP port and serves until told to stop."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from opentrail.clock import Clock
+from opentrail.errors import ConfigError
+from opentrail.files import DISK
+from opentrail_aggregator.api.access import LoopbackAccess, refuse_other_than_loopback
+from opentrail_aggregator.api.answers import NotFound, error_answer
+from opentrail_aggregator.api.events import EventHandlers
+from opentrail_aggregator.api.routes import Route, add_routes
+from opentrail_aggregator.api.searching import Searching
+from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.api.watching import WatchHandlers
+from opentrail_aggregator.config import AggregatorSettings
+from opentrail_aggregator.home import Home
+from opentrail_aggregator.metrics import Metrics
+
+ENDPOINT = "endpoint.json"
+BODY_MAX_BYTES = 1024 * 1024
+STOP_SECONDS = 2.0
+_HEAD_MAX_BYTES = 32 * 1024
+
+
+class ApiServer:
+    """The role `api`."""
+
+    name = "api"
+
+    def __init__(
+        self, home: Home, settings: AggregatorSettings, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._searching = Searching(
+            settings.http.search_threads, settings.search.deadline_seconds, clock, metrics
+        )
+        self._watching = WatchHandlers(home, clock, settings.http.delivery_lag_max, metrics)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`."""
+        async with self.serving():
+            await stop.wait()
+            self._watching.stopping = True
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """The port is open inside the block; gives its URL."""
+        host, port = parse_address(self._settings.http.listen, "http.listen")
+        refuse_other_than_loopback(host, port)
+        application = self._application()
+        # Without handler_cancellation a search would go on for a client that is gone.
+        runner = web.AppRunner(application, handler_cancellation=True, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, host, port, shutdown_timeout=STOP_SECONDS)
+            try:
+                await site.start()
+            except OSError as error:
+                raise ConfigError(
+                    f"http.listen: {self._settings.http.listen} cannot be opened "
+                    f"({error.strerror}); is another server there? choose another with --http"
+                ) from error
+            url = self._publish_endpoint(host, runner.addresses[0][1])
+            yield url
+        finally:
+            self._searching.close()
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            client_max_size=BODY_MAX_BYTES,
+            handler_args={"max_field_size": _HEAD_MAX_BYTES, "max_line_size": _HEAD_MAX_BYTES},
+        )
+        add_routes(application, self._routes(), LoopbackAccess(), self._metrics)
+        application.router.add_route("*", "/{anything:.*}", _no_such_path)
+        return application
+
+    def _routes(self) -> list[Route]:
+        watching = self._watching
+        return [
+            Route("GET", "/health/live", "probe", watching.live),
+            Route("GET", "/health/ready", "probe", watching.ready),
+            Route("GET", "/health/delivery", "observe", watching.delivery),
+            Route("GET", "/metrics", "observe", watching.metrics),
+        ]
+
+    def _publish_endpoint(self, host: str, port: int) -> str:
+        """Leave word for commands on this machine of where to ask."""
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._home.run.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({"url": url, "pid": os.getpid()}).encode()
+        DISK.replace_volatile(self._home.run / ENDPOINT, content)
+        return url
+
+
+async def _no_such_path(request: web.Request) -> web.StreamResponse:
+    return error_answer(NotFound(f"{request.method} {request.path[:200]}: there is no such path"))
+
+
+__all__ = ["ApiServer", "EventHandlers"]

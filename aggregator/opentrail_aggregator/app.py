@@ -1,0 +1,81 @@
+"""The map of the aggregator: its roles in the order of an event's way, and how each is built.
+
+    agents ══► ingest → log → consolidate → verdicts ─┬─→ index   ─┐
+                                                      └─→ archive ─┴─→ api ◄── people
+
+Each role is built in its own process and only there, so that a process loads what it needs and
+nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from opentrail.clock import Clock
+from opentrail.errors import UsageError
+from opentrail_aggregator.config import AggregatorSettings
+from opentrail_aggregator.metrics import Metrics
+from opentrail_aggregator.supervise.runner import ServingRole, SteppingRole
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What every role is built from."""
+
+    settings: AggregatorSettings
+    clock: Clock
+    metrics: Metrics
+
+
+def _ingest(parts: Parts) -> ServingRole:
+    from opentrail_aggregator.ingest.server import IngestServer
+
+    return IngestServer(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+
+
+def _consolidate(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.consolidate.consolidator import Consolidator
+
+    return Consolidator(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+
+
+def _index(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.index.indexer import Indexer
+
+    return Indexer(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+
+
+def _archive(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.archive.archiver import Archiver
+
+    return Archiver(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+
+
+def _api(parts: Parts) -> ServingRole:
+    from opentrail_aggregator.api.server import ApiServer
+
+    return ApiServer(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+
+
+SERVING: dict[str, Callable[[Parts], ServingRole]] = {"ingest": _ingest, "api": _api}
+STEPPING: dict[str, Callable[[Parts], SteppingRole]] = {
+    "consolidate": _consolidate,
+    "index": _index,
+    "archive": _archive,
+}
+ROLES = ("ingest", "consolidate", "index", "archive", "api")
+
+# Ingest alone, so that nothing delays an acknowledgement; index alone, because its engine wants a
+# process with one Python thread; archive beside consolidate, whose pauses it fills.
+DEFAULT_GROUPS = "ingest,consolidate+archive,index,api"
+
+
+def parse_groups(text: str) -> list[tuple[str, ...]]:
+    """The processes that `text` asks for: `ingest,consolidate+archive` is two."""
+    groups = [tuple(group.split("+")) for group in text.replace(" ", "").split(",")]
+    named = [role for group in groups for role in group]
+    for role in named:
+        if role not in ROLES:
+            raise UsageError(f"--roles: {role!r} is no role; there are {', '.join(ROLES)}")
+        if named.count(role) > 1:
+            raise UsageError(f"--roles: {role} is named twice; each role runs once")
+    return groups
