@@ -100,12 +100,11 @@ class Lane:
         return max(self.on_way, default=self.durable)
 
     def admit(self, sequence: int, digest: bytes) -> Decision:
-        """Decide about a batch whose bytes are intact; Append also books it as on its way."""
+        """Decide about a batch whose bytes are intact; after an Append call `took` or `refuse`."""
         begins = self.is_new and not self.on_way
-        expected = self.taken + 1
-        if sequence == expected or (begins and sequence > 0):
-            self.refused_at = 0
-            self.on_way[sequence] = digest
+        # A new epoch whose first batch was refused goes on with that one.
+        expected = (self.refused_at or sequence) if begins else self.taken + 1
+        if sequence == expected:
             return Append(sequence)
         if sequence > expected:
             if self.refused_at == expected:
@@ -125,8 +124,14 @@ class Lane:
 
     def refuse(self, code: "Refusal.Code.ValueType", sequence: int, message: str) -> Refuse:
         """Refuse something that the agent mends by sending the expected number next."""
-        self.refused_at = self.taken + 1
+        is_first = self.is_new and not self.on_way
+        self.refused_at = sequence if is_first else self.taken + 1
         return Refuse(code, message, sequence, self.refused_at)
+
+    def took(self, sequence: int, digest: bytes) -> None:
+        """A batch that may be appended is on its way to the log now."""
+        self.refused_at = 0
+        self.on_way[sequence] = digest
 
     def became_durable(self, sequence: int) -> None:
         """`sequence` is on disk."""
@@ -214,20 +219,18 @@ def check_hello(
     return grant
 
 
-def lost_numbers(hello: Hello, log_id: str, is_known: bool, taken: int) -> Refuse | None:
-    """Refuse an agent which this very log acknowledged numbers that it does not hold.
+def missing_numbers(hello: Hello, log_id: str, is_known: bool, taken: int) -> str:
+    """What to report of an agent which this very log acknowledged numbers it does not hold.
 
-    Its disk was set back or damaged. The agent no longer has those batches, so waiting for them
-    would end its delivery; a new epoch names what is missing and goes on.
+    The log's disk was set back or damaged. The welcome tells the agent, which sends again what it
+    still has and opens an epoch that names the rest. Empty if nothing is missing.
     """
     if not is_known or hello.bound_log_id != log_id or hello.next_sequence <= taken + 1:
-        return None
-    return Refuse(
-        Code.FORK,
-        f"agent {hello.agent}: batches {taken + 1} to {hello.next_sequence - 1} were acknowledged "
-        "and this log does not hold them (its disk was set back or damaged); open a new epoch",
-        hello.next_sequence,
-        taken + 1,
+        return ""
+    return (
+        f"agent {hello.agent}, epoch {hello.epoch.hex()}: batches {taken + 1} to "
+        f"{hello.next_sequence - 1} were acknowledged and this log does not hold them: its disk "
+        "was set back or damaged; the agent sends again what it still has"
     )
 
 

@@ -28,7 +28,6 @@ from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
 from opentrail.limits import FRAME_MAX_BYTES
 from opentrail.segment.frame import HEADER_BYTES
-from opentrail.segment.scan import scan_segment
 from opentrail.segment.store import SegmentStore, segment_name, segment_positions
 from opentrail_aggregator.wal.log import Committed, LogError, LogFullError, NewFrame, control_frame
 from opentrail_aggregator.wal.published import Published, UnsharedPosition
@@ -72,6 +71,8 @@ class DiskLog:
         self._segment_bytes = 0
         self._segment_frames = 0
         self._store: SegmentStore | None = None
+        self._abandoned: SegmentStore | None = None
+        """Closed by a failure and not cut yet."""
         crash_point("wal.opening")
         # The floor in the cursors is taken once: what is published is never behind it afterwards.
         self._open(max(floor, self._published.read()))
@@ -102,8 +103,11 @@ class DiskLog:
         """After a failure: cut what was never durable and open again. True if that worked."""
         if self._store is not None:
             return True
+        crash_point("wal.reopening")
         try:
-            self._cut_to(self.durable_position)
+            if self._abandoned is not None:
+                self._abandoned.abandon()
+                self._abandoned = None
             self._open(self.durable_position)
         except Exception as error:  # Tried again; a log that stays closed says why.
             self.failure = self._describe(error)
@@ -119,11 +123,6 @@ class DiskLog:
         if dropped:
             self.size_bytes = self._store.size_bytes
         return dropped
-
-    def received(self) -> tuple[int, int]:
-        """Events and refusals taken since the log began."""
-        store = self._open_store()
-        return store.appended_events, store.appended_refused
 
     def close(self) -> None:
         """Release the files. Everything committed is durable; there is nothing else."""
@@ -180,7 +179,7 @@ class DiskLog:
         # What earlier syncs covered (rotating syncs, too) is durable whatever failed afterwards.
         self.durable_position = store.synced_position
         store.close()
-        self._store = None
+        self._store, self._abandoned = None, store
         self._published.publish(self.durable_position)
 
     def _describe(self, error: Exception) -> LogError:
@@ -239,27 +238,6 @@ class DiskLog:
         self.size_bytes = store.size_bytes
         self._segment_bytes = self._files.size(self.directory / segment_name(last))
         self._segment_frames = store.next_position - last
-
-    def _cut_to(self, position: int) -> None:
-        """Remove frames behind `position` from the open segment: they were never durable."""
-        firsts = segment_positions(self._files.list(self.directory))
-        if not firsts:
-            return
-        path = self.directory / segment_name(firsts[-1])
-        data = self._files.read(path, 0, self._files.size(path))
-        scan = scan_segment(data)
-        behind = [offset for offset, frame in scan.frames if frame.position > position]
-        size = behind[0] if behind else scan.valid_bytes
-        if not scan.frames and len(firsts) > 1:
-            size = 0  # Even its head may be in the cache only; it is written anew.
-        if size == len(data):
-            return
-        file = self._files.open_append(path)
-        try:
-            file.truncate(size)
-            file.datasync()
-        finally:
-            file.close()
 
     def _open_store(self) -> SegmentStore:
         if self._store is None:

@@ -78,6 +78,10 @@ class Room:
             self._written_since += size
         return text
 
+    def problem(self, size: int) -> str:
+        """What `refusal` would say to a batch of `size` bytes; takes nothing."""
+        return refusal(self._log, self._disk, self.space(), size, is_control=False)
+
     def space(self) -> Space:
         now = self._clock.monotonic()
         if now - self._looked_at >= _LOOK_SECONDS:

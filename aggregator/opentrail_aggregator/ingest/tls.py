@@ -1,0 +1,105 @@
+"""Mutual TLS: which certificate this server shows, and whom it believes.
+
+The files are looked at again for each handshake, so a renewed certificate or authority counts from
+the next connection on, without a restart. Certificate and key are two files: between the two
+renames of a renewal they do not fit together; the pair that last did is kept until they do again.
+
+TLS 1.3 is used with every client that can; below it gRPC's own list holds only ECDHE with AES-GCM.
+"""
+
+import ssl
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from opentrail.errors import ConfigError
+
+AGENT_URI = "opentrail://agent/"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Where a server's credentials lie."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+class ServerTls:
+    """Credentials for a gRPC server, reloaded when the files change."""
+
+    def __init__(
+        self, files: TlsFiles, *, on_problem: Callable[[str], None], on_healed: Callable[[], None]
+    ) -> None:
+        self._files = files
+        self._on_problem = on_problem
+        self._on_healed = on_healed
+        self._seen: tuple[tuple[int, int, int], ...] = ()
+        self._config = self._load()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What a port is opened with; every handshake asks again."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._config, self.current, require_client_authentication=True
+        )
+
+    def current(self) -> grpc.ServerCertificateConfiguration:
+        """The configuration for one handshake; the last good one if the files are not good now."""
+        try:
+            if self._stamps() != self._seen:
+                self._config = self._load()
+                self._on_healed()
+        except (OSError, ConfigError) as error:
+            self._on_problem(f"{error}; the certificate loaded before stays in use")
+        return self._config
+
+    def _load(self) -> grpc.ServerCertificateConfiguration:
+        stamps = self._stamps()
+        certificate, key, authority = (
+            path.read_bytes()
+            for path in (self._files.certificate, self._files.key, self._files.authority)
+        )
+        _check_pair(self._files, certificate, key)
+        self._seen = stamps
+        return grpc.ssl_server_certificate_configuration(
+            [(key, certificate)], root_certificates=authority
+        )
+
+    def _stamps(self) -> tuple[tuple[int, int, int], ...]:
+        stats = [
+            path.stat()
+            for path in (self._files.certificate, self._files.key, self._files.authority)
+        ]
+        return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats)
+
+
+def certified_agents(auth_context: "dict[str, Iterable[bytes]]") -> list[str]:
+    """The agent names a client certificate speaks for: its URIs, else its DNS names."""
+    names = [
+        bytes(value).decode("utf-8", "replace")
+        for value in auth_context.get("x509_subject_alternative_name", ())
+    ]
+    uris = [name.removeprefix(AGENT_URI) for name in names if name.startswith(AGENT_URI)]
+    return uris or [name for name in names if "://" not in name]
+
+
+def _check_pair(files: TlsFiles, certificate: bytes, key: bytes) -> None:
+    """Raise ConfigError unless certificate and key belong together."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # OpenSSL takes files only; copies, because the originals may change between two looks.
+    with tempfile.TemporaryDirectory(prefix="opentrail-tls-") as directory:
+        chain, secret = Path(directory, "chain.pem"), Path(directory, "key.pem")
+        chain.write_bytes(certificate)
+        secret.touch(mode=0o600)
+        secret.write_bytes(key)
+        try:
+            context.load_cert_chain(chain, secret)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"{files.certificate} and {files.key} cannot be used together "
+                f"({error.reason or error}); put a matching pair there"
+            ) from error
