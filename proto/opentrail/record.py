@@ -104,8 +104,22 @@ _view_decoder = msgspec.json.Decoder(RecordView)
 
 
 def decode_views(ndjson: bytes) -> list[RecordView]:
-    """The views of all lines at once; raises msgspec.MsgspecError if any line is no JSON object."""
+    """The views of all lines at once; raises msgspec.MsgspecError if any line is no JSON object.
+
+    Members that are not looked at are skipped without checking their text: ask `is_utf8` too.
+    """
     return _view_decoder.decode_lines(ndjson)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether `data` is UTF-8; for plain ASCII this costs next to nothing."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def admit(
@@ -114,6 +128,8 @@ def admit(
     """Whether `line` is an event; `account`, `region`, `derived_id` stand in for what it lacks."""
     if len(line) > EVENT_MAX_BYTES:
         return Refused("too_large", f"{len(line)} bytes")
+    if not is_utf8(line):
+        return _refusal_of_unreadable(line, UnicodeError())
     try:
         view = _view_decoder.decode(line)
     except RecursionError:

@@ -231,7 +231,7 @@ def _survivor(durable: bytes, current: bytes, generator: random.Random) -> bytes
         end = min(begin + PAGE_BYTES, length)
         old, new = durable[begin:end], current[begin:end]
         choice = generator.random()
-        page = new if choice < 0.5 else old if choice < 0.9 else b""
+        page = new if choice < 0.5 or new == old else old if choice < 0.9 else b""
         result[begin : begin + len(page)] = page[: end - begin]
     common = min(len(durable), length)
     prefix = 0

@@ -91,13 +91,14 @@ class SegmentReader:
             self._list()
             released = self._seek(expected, through)
             return [] if released is None else [released]
+        begin = self._offset
         entries = list(self._parse(path, data, through))
-        if not entries and self._advance(expected, through):
+        if entries:
+            return entries
+        if self._offset > begin or self._advance(expected, through):
             return self._step(expected, through, max_bytes)
-        if not entries:
-            gap = self._missing(expected, through)
-            return [gap] if gap is not None else []
-        return entries
+        gap = self._missing(expected, through)
+        return [gap] if gap is not None else []
 
     def _parse(self, path: Path, data: bytes, through: int) -> Iterator[Frame | Damage]:
         offset = 0
