@@ -67,7 +67,7 @@ def test_an_empty_file_and_no_file_are_the_defaults(tmp_path: Path) -> None:
 
 def test_the_environment_goes_before_the_file_and_an_option_before_both(tmp_path: Path) -> None:
     text = "archive: {settle: 1s}"
-    assert load(tmp_path, text, OPENTRAIL_ARCHIVE_SETTLE="5s").archive.settle == 5
+    assert load(tmp_path, text, OPENTRAIL_ARCHIVE_SETTLE="5s").archive.settle == Seconds(5)
     path = tmp_path / "c.yaml"
     found = load_settings(
         Everything,
@@ -75,7 +75,7 @@ def test_the_environment_goes_before_the_file_and_an_option_before_both(tmp_path
         environment={"OPENTRAIL_ARCHIVE_SETTLE": "5s"},
         overrides={"archive.settle": "7s"},
     )
-    assert found.archive.settle == 7
+    assert found.archive.settle == Seconds(7)
 
 
 @pytest.mark.parametrize(
