@@ -19,6 +19,7 @@ import msgspec
 
 from opentrail.batch import (
     BatchError,
+    BatchHead,
     RefusedItem,
     SourceRun,
     batch_events,
@@ -104,8 +105,11 @@ def examine(entry: "LogEntry", policy: Policy, future_seconds: int) -> Examined:
     lines = raw.split(b"\n")
     if lines.pop():
         raise BatchError("the last record of a batch does not end with a line feed")
-    if len(lines) != entry.events:
-        raise BatchError(f"a batch states {entry.events} records and has {len(lines)} lines")
+    stated = BatchHead.parse(entry.payload).events
+    if not len(lines) == stated == entry.events:
+        raise BatchError(
+            f"a batch of {len(lines)} lines states {stated} records, its frame {entry.events}"
+        )
     sources = batch_sources(entry.payload)
     claimed = sum(run.events for run in sources)
     if claimed != len(lines):
@@ -113,7 +117,7 @@ def examine(entry: "LogEntry", policy: Policy, future_seconds: int) -> Examined:
     found = Examined(lines=lines, sources=sources, items=batch_refused(entry.payload))
     latest = entry.appended_at_ns // 1_000_000_000 + future_seconds
     look = _Look(found, policy, entry.agent, latest)
-    views = _decode_at_once(raw, len(lines))
+    views = None if _holds_too_large(raw, lines) else _decode_at_once(raw, len(lines))
     ordinal = 0
     for run in sources:
         through = ordinal + run.events
@@ -135,6 +139,10 @@ def admitted_at(payload: bytes, ordinal: int) -> tuple[bytes, Admitted] | None:
     run = found.source_of(ordinal)
     what = admit(lines[ordinal], run.account, run.region, run.derived.get(ordinal, ""))
     return (lines[ordinal], what) if isinstance(what, Admitted) else None
+
+
+def _holds_too_large(raw: bytes, lines: list[bytes]) -> bool:
+    return len(raw) > EVENT_MAX_BYTES and max(map(len, lines)) > EVENT_MAX_BYTES
 
 
 def _decode_at_once(raw: bytes, count: int) -> list[_Line] | None:

@@ -5,6 +5,7 @@ judged again and gives the same items; `append` knows those it has and leaves th
 is ever counted twice.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from opentrail.errors import OpenTrailError
@@ -16,6 +17,9 @@ from opentrail_aggregator.quarantine.item import META, Item, Replayed, encode_it
 from opentrail_aggregator.quarantine.settings import QuarantineSettings
 
 FRAMES_MAX_PER_SEGMENT = 50_000
+
+
+_STRIDE = 1_000
 
 
 class QuarantineFullError(OpenTrailError):
@@ -49,15 +53,12 @@ class QuarantineStore:
 
     def _frames_from_end(self, directory: Path, files: Files, after_position: int) -> list[Frame]:
         """All frames of log positions that may lie behind the last durable verdict."""
-        reader = SegmentReader(directory, files)
         found: list[Frame] = []
         through = self._store.next_position - 1
         # Backwards in strides: the items wanted are the last ones, if there are any.
         while through >= self._store.first_position:
-            after = max(through - 1_000, self._store.first_position - 1)
-            stride = [
-                each for each in reader.read(after, through, 1 << 62) if isinstance(each, Frame)
-            ]
+            after = max(through - _STRIDE, self._store.first_position - 1)
+            stride = list(_frames(SegmentReader(directory, files), after, through))
             found += stride
             if stride and META.unpack(stride[0].meta)[0] <= after_position:
                 break
@@ -128,3 +129,16 @@ class QuarantineStore:
     def close(self) -> None:
         """Release the files."""
         self._store.close()
+
+
+def _frames(reader: SegmentReader, after: int, through: int) -> Iterator[Frame]:
+    while after < through:
+        read = reader.read(after, through)
+        if not read:
+            return
+        for entry in read:
+            if isinstance(entry, Frame):
+                yield entry
+                after = entry.position
+            else:
+                after = entry.last
