@@ -33,6 +33,7 @@ from opentrail.identity import (
     event_key,
     is_global,
 )
+from opentrail.limits import EVENT_MAX_BYTES
 from opentrail.record import (
     Admitted,
     RecordView,
