@@ -1,0 +1,205 @@
+"""What lies in the archive: objects and manifests by time, account and region, and the records in
+them with their derived ids and log positions.
+
+Everything is read from the destination itself; nothing here writes. `lookup` finds one record by
+its log position, for consolidate, when the log no longer holds it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from isal import igzip_lib, isal_zlib
+
+from opentrail.errors import DamagedError
+from opentrail.identity import event_key
+from opentrail.record import Admitted, admit
+from opentrail_aggregator.archive.destination import Destination, Listed, NoSuchObjectError
+from opentrail_aggregator.archive.gzip_member import OBJECT_MAX_BYTES
+from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, hour_text, read_key
+from opentrail_aggregator.archive.local_directory import MANIFEST_MAX_BYTES
+from opentrail_aggregator.archive.manifest import (
+    Manifest,
+    ManifestSummary,
+    ObjectEntry,
+    decode_manifest,
+    decode_summary,
+)
+from opentrail_aggregator.archive.staging.slices import undeltas
+from opentrail_aggregator.consolidate.verdict import Group
+
+
+class _Records(msgspec.Struct):
+    Records: list[msgspec.Raw]
+
+
+_records_decoder = msgspec.json.Decoder(_Records)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRecord:
+    """One record as it was kept."""
+
+    position: int
+    """Global log position: frame << 16 | ordinal."""
+    line: bytes
+    derived_id: str
+    account: str
+    region: str
+    """The canonical one."""
+    hour: int
+
+
+class Catalog:
+    """A reader of one bucket."""
+
+    def __init__(self, destination: Destination, prefix: str = "") -> None:
+        self.destination = destination
+        self.root = f"{prefix}/AWSLogs/" if prefix else "AWSLogs/"
+        self._last: tuple[str, list[bytes]] = ("", [])
+
+    def listed(self, account: str = "", folder: str = "", region: str = "") -> Iterator[Listed]:
+        """Keys of log objects and manifests in order; a given part narrows it from the left."""
+        prefix = self.root
+        for part in (account, folder, region):
+            if not part:
+                break
+            prefix += f"{part}/"
+        for each in self.destination.list(prefix):
+            parts = read_key(each.key)
+            if parts is None:
+                continue
+            if (not folder or parts.folder == folder) and (not region or parts.region == region):
+                yield each
+
+    def manifest_keys(self, account: str = "", region: str = "") -> Iterator[str]:
+        """Keys of manifests in order."""
+        return (each.key for each in self.listed(account, MANIFEST_FOLDER, region))
+
+    def summary(self, key: str) -> ManifestSummary:
+        """A manifest without positions, derived ids and agents."""
+        found: ManifestSummary = self._decode(key, decode_summary)
+        return found
+
+    def manifest(self, key: str) -> Manifest:
+        """A whole manifest."""
+        found: Manifest = self._decode(key, decode_manifest)
+        return found
+
+    def read(self, key: str) -> bytes:
+        """The uncompressed bytes of a log object or manifest; DamagedError if it is not whole."""
+        return inflate_member(key, self.destination.read(key))
+
+    def records(self, entry: ObjectEntry) -> Iterator[ArchivedRecord]:
+        """The records of an object with positions and derived ids, checked against the manifest."""
+        lines = self._lines(entry.key, entry.sha256)
+        positions = undeltas(entry.positions).tolist()
+        if len(lines) != entry.events or len(positions) != entry.events:
+            raise DamagedError(
+                f"{entry.key}: {len(lines)} records and {len(positions)} positions, its manifest "
+                f"says {entry.events}"
+            )
+        parts = read_key(entry.key)
+        assert parts is not None
+        hour = hour_of_text(entry.hour)
+        for ordinal, (line, position) in enumerate(zip(lines, positions, strict=True)):
+            yield ArchivedRecord(
+                position, line, entry.derived.get(ordinal, ""), parts.account, parts.region, hour
+            )
+
+    def all_records(self, after_sequence: int = 0) -> Iterator[tuple[Manifest, ArchivedRecord]]:
+        """Every record in order of cutting, one object in memory; for rebuilding an index."""
+        summaries = sorted(
+            (found.trail, found.sequence, key)
+            for key in self.manifest_keys()
+            for found in (self.summary(key),)
+            if found.sequence > after_sequence
+        )
+        for _, _, key in summaries:
+            manifest = self.manifest(key)
+            for entry in manifest.objects:
+                for record in self.records(entry):
+                    yield manifest, record
+
+    def lookup(self, position: int, group: Group, key: bytes) -> bytes | None:
+        """The record kept at a global log position, None if the archive does not hold it (yet).
+
+        `key` is the event's key; a record that has another one is not returned.
+        """
+        for manifest_key in self.manifest_keys(group.account, group.region):
+            summary = self.summary(manifest_key)
+            for place, found in enumerate(summary.objects):
+                if found.hour != hour_text(group.hour):
+                    continue
+                if not found.first_position <= position <= found.last_position:
+                    continue
+                entry = self.manifest(manifest_key).objects[place]
+                positions: list[int] = undeltas(entry.positions).tolist()
+                if position not in positions:
+                    continue
+                ordinal = positions.index(position)
+                line = self._lines(entry.key, entry.sha256)[ordinal]
+                if has_key(line, entry.derived.get(ordinal, ""), group, key):
+                    return line
+        return None
+
+    def _decode(self, key: str, decode: Any) -> Any:
+        data = self.read(key)
+        try:
+            return decode(data)
+        except msgspec.MsgspecError as error:
+            raise DamagedError(f"{key}: is no manifest: {error}") from error
+
+    def _lines(self, key: str, sha256: str) -> list[bytes]:
+        if self._last[0] != key:
+            data = self.read(key)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise DamagedError(f"{key}: its content is not what its manifest says (sha256)")
+            self._last = (key, split_records(key, data))
+        return self._last[1]
+
+
+def has_key(line: bytes, derived_id: str, group: Group, key: bytes) -> bool:
+    """Whether the record is the event of that key."""
+    admitted = admit(line, group.account, group.region, derived_id)
+    return isinstance(admitted, Admitted) and key == event_key(
+        group.account, admitted.event_id, group.hour
+    )
+
+
+def split_records(key: str, data: bytes) -> list[bytes]:
+    """The records of an uncompressed object, byte for byte."""
+    try:
+        return [bytes(raw) for raw in _records_decoder.decode(data).Records]
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"{key}: is no object of records: {error}") from error
+
+
+def inflate_member(key: str, stored: bytes) -> bytes:
+    """The content of exactly one whole gzip member; DamagedError otherwise."""
+    limit = MANIFEST_MAX_BYTES if f"/{MANIFEST_FOLDER}/" in key else OBJECT_MAX_BYTES
+    inflate: Any = isal_zlib.decompressobj(31)
+    try:
+        data: bytes = inflate.decompress(stored, limit + 1)
+    except igzip_lib.IsalError as error:
+        raise DamagedError(f"{key}: is no whole gzip member ({error})") from error
+    if len(data) > limit:
+        raise DamagedError(f"{key}: more than {limit} bytes uncompressed")
+    if not inflate.eof:
+        raise DamagedError(f"{key}: the gzip member ends too early, after {len(stored)} bytes")
+    if inflate.unused_data:
+        raise DamagedError(f"{key}: {len(inflate.unused_data)} bytes behind the gzip member")
+    return data
+
+
+def hour_of_text(text: str) -> int:
+    """The inverse of `hour_text`."""
+    admitted = admit(b'{"eventTime":"%s"}' % text.encode(), "0" * 12, "x", "x")
+    if not isinstance(admitted, Admitted):
+        raise DamagedError(f"{text!r} is no time")
+    return admitted.time_s // 3600
+
+
+__all__ = ["ArchivedRecord", "Catalog", "NoSuchObjectError"]

@@ -1,0 +1,161 @@
+"""Whether the archive is whole: the chain of manifests itself, every object, and nothing besides.
+
+    chain      numbers 1, 2, 3 ... of each trail; each names its predecessor and its checksum
+    objects    each named object is there and its content is what the manifest says
+    besides    no log object that no manifest names (a delivery under way excepted)
+    head       the newest manifest is the one that staging remembers, outside the bucket
+
+Streams: one object in memory at a time.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from opentrail.errors import DamagedError
+from opentrail.files import DISK, Files
+from opentrail_aggregator.archive.catalog import Catalog
+from opentrail_aggregator.archive.deliveries import DeliveryFolder
+from opentrail_aggregator.archive.destination import Destination
+from opentrail_aggregator.archive.figures import object_fault
+from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, read_key
+from opentrail_aggregator.archive.ledger import read_ledger
+from opentrail_aggregator.archive.manifest import Manifest, decode_manifest, manifest_key
+from opentrail_aggregator.archive.staging.slices import undeltas
+from opentrail_aggregator.archive.staging.store import read_current
+from opentrail_aggregator.home import Home
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was looked at and what is wrong."""
+
+    manifests: int = 0
+    objects: int = 0
+    events: int = 0
+    removed: int = 0
+    """Objects that retention removed; their manifests were checked."""
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_manifests(
+    home: Home,
+    destination: Destination,
+    prefix: str = "",
+    *,
+    progress: Callable[[str], None] | None = None,
+    files: Files = DISK,
+) -> Verification:
+    """Check everything; `progress` is told each key."""
+    catalog = Catalog(destination, prefix)
+    result = Verification()
+    current = read_current(home.staging, files)
+    under_way = set()
+    for delivery in DeliveryFolder(home.staging, files).read_all():
+        under_way |= {each.key for each in (*delivery.objects, delivery.manifest)}
+    removed_before = read_ledger(home, destination.bucket, files).before_ns
+    present = {each.key for each in catalog.listed()}
+    named: set[str] = set()
+    heads: dict[str, tuple[str, str]] = {}
+    expected = dict(current.state.get("chains", {})) if current else {}
+    for key, manifest, sha256 in _in_order(catalog, present, result):
+        if progress:
+            progress(key)
+        _check_link(key, manifest, heads, result)
+        heads[manifest.trail] = (key, sha256)
+        head = expected.get(manifest.trail)
+        if head and head["sequence"] == manifest.sequence:
+            del expected[manifest.trail]
+            if (head["key"], head["sha256"]) != (key, sha256):
+                result.problems.append(f"{key}: is not the manifest that staging remembers")
+        result.manifests += 1
+        for problem in _own_faults(key, manifest, prefix):
+            result.problems.append(problem)
+        named |= {entry.key for entry in manifest.objects}
+        if manifest.cut.delivered_at_ns < removed_before:
+            result.removed += len(manifest.objects)
+            continue
+        for entry in manifest.objects:
+            if progress:
+                progress(entry.key)
+            result.objects += 1
+            result.events += entry.events
+            fault = (
+                object_fault(catalog, entry.key, entry.sha256, entry.events)
+                if entry.key in present
+                else f"{entry.key}: the object is missing"
+            )
+            if fault:
+                result.problems.append(fault)
+    for key in sorted(present - named - under_way):
+        parts = read_key(key)
+        if parts is not None and parts.folder != MANIFEST_FOLDER:
+            result.problems.append(f"{key}: no manifest names this object")
+    for arn, head in expected.items():
+        if head["key"] and head["key"] not in under_way:
+            result.problems.append(
+                f"{head['key']}: the newest manifest of trail {arn}, number {head['sequence']}, "
+                f"is missing; the last one found is {heads.get(arn, ('none',))[0]}"
+            )
+    return result
+
+
+def _in_order(
+    catalog: Catalog, present: set[str], result: Verification
+) -> Iterator[tuple[str, Manifest, str]]:
+    """Manifests by trail and number; those that cannot be read are named as problems."""
+    order: list[tuple[str, int, str]] = []
+    for key in present:
+        parts = read_key(key)
+        if parts is None or parts.folder != MANIFEST_FOLDER:
+            continue
+        try:
+            summary = catalog.summary(key)
+        except DamagedError as error:
+            result.problems.append(str(error))
+            continue
+        order.append((summary.trail, summary.sequence, key))
+    for _, _, key in sorted(order):
+        data = catalog.read(key)
+        yield key, decode_manifest(data), hashlib.sha256(data).hexdigest()
+
+
+def _check_link(
+    key: str, manifest: Manifest, heads: dict[str, tuple[str, str]], result: Verification
+) -> None:
+    before = heads.get(manifest.trail)
+    named = (manifest.previous.key, manifest.previous.sha256) if manifest.previous else None
+    if before is None and named is None and manifest.sequence == 1:
+        return
+    if before == named:
+        return
+    if named is None:
+        result.problems.append(f"{key}: number {manifest.sequence} begins the chain anew")
+    elif before is None or before[0] != named[0]:
+        result.problems.append(f"{named[0]}: the manifest before {key} is missing")
+    else:
+        result.problems.append(f"{before[0]}: was changed: {key} names another checksum of it")
+
+
+def _own_faults(key: str, manifest: Manifest, prefix: str) -> Iterator[str]:
+    """Where a manifest contradicts itself."""
+    if key != manifest_key(prefix, manifest):
+        yield f"{key}: lies under a name that its content does not give"
+    if manifest.events != sum(entry.events for entry in manifest.objects):
+        yield f"{key}: its sum of events is wrong"
+    for entry in manifest.objects:
+        positions = undeltas(entry.positions).tolist()
+        if (
+            len(positions) != entry.events
+            or positions[:1] != [entry.first_position]
+            or positions[-1:] != [entry.last_position]
+            or positions != sorted(set(positions))
+        ):
+            yield f"{key}: the positions of {entry.key} contradict its counts"
+        parts = read_key(entry.key)
+        expected = None if parts is None else object_key(
+            prefix, manifest.account, entry.folder, manifest.region,
+            manifest.cut.delivered_at_ns, parts.unique,
+        )  # fmt: skip
+        if entry.key != expected:
+            yield f"{key}: names {entry.key}, which is not a name of its own cut"
