@@ -130,10 +130,15 @@ class DiskLogReader:
             last, events_after, refused_after = self._before(firsts, place + 1)
         else:
             return 0, 0  # The open segment's total is what could be read of it when it was opened.
-        for item in SegmentReader(self.directory, self._files).read(first, last, 1 << 62):
-            if isinstance(item, Frame):
-                events += item.events
-                refused += item.refused
+        reader = SegmentReader(self.directory, self._files)
+        while first < last and (step := reader.read(first, last, _WALK_BYTES)):
+            for item in step:
+                if isinstance(item, Frame):
+                    first = item.position
+                    events += item.events
+                    refused += item.refused
+                else:
+                    first = item.last
         return max(0, events_after - events), max(0, refused_after - refused)
 
     def _before(self, firsts: list[int], place: int) -> tuple[int, int, int]:

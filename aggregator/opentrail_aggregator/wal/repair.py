@@ -1,0 +1,101 @@
+"""Repairs of a log that nobody has open: each one planned, then carried out if asked.
+
+A step writes what is to be first, durably, and keeps what was there beside it as `.broken`; so a
+crash in the middle of a repair leaves a log that can be repaired again.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from opentrail.clock import Clock
+from opentrail.files import DISK, Files
+from opentrail.segment.frame import Kind, encode_frame
+from opentrail.segment.scan import SegmentScan, scan_segment
+from opentrail.segment.store import read_head, segment_name, segment_positions
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do."""
+
+    path: Path
+    what: str
+    carry_out: Callable[[], None]
+
+
+def plan_repairs(directory: Path, clock: Clock, files: Files = DISK) -> list[Step]:
+    """What would make the log whole, as far as that is possible."""
+    steps: list[Step] = []
+    firsts = segment_positions(files.list(directory))
+    for place, first in enumerate(firsts):
+        path = directory / segment_name(first)
+        head = read_head(files, path)
+        if head is not None and head["first"] != first:
+            steps.append(_rename(files, path, directory / segment_name(int(head["first"])), head))
+            continue
+        if place == len(firsts) - 1:
+            continue  # The open segment is recovered by the next start.
+        content = files.read(path, 0, files.size(path))
+        scan = scan_segment(content)
+        if scan.footer is None:
+            steps.append(_seal(files, path, content, scan, firsts[place + 1], clock))
+    return steps
+
+
+def _rename(files: Files, path: Path, right: Path, head: dict[str, int]) -> Step:
+    if files.exists(right):
+        aside = path.with_name(path.name + ".broken")
+        return Step(
+            path,
+            f"it is a copy of the segment that begins with position {head['first']}, which is "
+            f"there; set it aside as {aside.name}",
+            lambda: files.rename(path, aside),
+        )
+    return Step(
+        path,
+        f"it is the segment that begins with position {head['first']}; name it {right.name}",
+        lambda: files.rename(path, right),
+    )
+
+
+def _seal(
+    files: Files, path: Path, content: bytes, scan: SegmentScan, following: int, clock: Clock
+) -> Step:
+    """Keep its valid frames, with a footer behind them."""
+
+    def carry_out() -> None:
+        if scan.torn_bytes:
+            aside = path.with_name(f"{path.name}.{scan.valid_bytes}.broken")
+            files.replace(aside, content[scan.valid_bytes :])
+        totals = _totals(files, path, scan)
+        footer = json.dumps({"offsets": [offset for offset, _ in scan.frames], **totals}).encode()
+        frame = encode_frame(
+            Kind.FOOTER,
+            following,
+            footer,
+            appended_at_ns=clock.now_ns(),
+            synced=scan.valid_bytes,
+        )
+        files.replace(path, b"".join((content[: scan.valid_bytes], *frame)))
+
+    kept = f"; {scan.torn_bytes} bytes that are no frames are kept beside it" * bool(
+        scan.torn_bytes
+    )
+    return Step(path, f"write a footer behind its {len(scan.frames)} frames{kept}", carry_out)
+
+
+def _totals(files: Files, path: Path, scan: SegmentScan) -> dict[str, int]:
+    """Events and refusals through the end of the segment: the next one's head knows best."""
+    firsts = segment_positions(files.list(path.parent))
+    mine = int(path.name.removesuffix(".seg"))
+    behind = [first for first in firsts if first > mine]
+    head = read_head(files, path.parent / segment_name(behind[0])) if behind else None
+    if head is not None:
+        return {"events": int(head["events"]), "refused": int(head["refused"])}
+    before = json.loads(scan.head.payload) if scan.head else {"events": 0, "refused": 0}
+    return {
+        "events": before["events"] + sum(frame.events for _, frame in scan.frames),
+        "refused": before["refused"] + sum(frame.refused for _, frame in scan.frames),
+    }
