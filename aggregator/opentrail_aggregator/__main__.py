@@ -85,6 +85,8 @@ def _child(group: tuple[str, ...], options: argparse.Namespace) -> ChildSpec:
     argv = [sys.executable, "-m", "opentrail_aggregator", "role", name]
     if options.config is not None:
         argv += ["--config", str(options.config)]
+    if options.no_config:
+        argv.append("--no-config")
     for each in options.set:
         argv += ["--set", each]
     return ChildSpec(name, argv, _LEAN)
@@ -127,7 +129,7 @@ def _settings(options: argparse.Namespace) -> AggregatorSettings:
             raise UsageError(f"--set {each}: write it as --set archive.settle=2s")
         overrides[name] = value
     path: Path | None = options.config
-    if path is None and DEFAULT_FILE.exists():
+    if path is None and not options.no_config and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
@@ -167,6 +169,8 @@ To try it all on one machine: opentrail up --sample
     for each in (run, validate, role):
         each.add_argument("--config", type=Path, metavar="FILE",
                           help=f"YAML (default {DEFAULT_FILE} if it is there)")  # fmt: skip
+        # For `opentrail up`, which must not take up what a package put into /etc.
+        each.add_argument("--no-config", action="store_true", help=argparse.SUPPRESS)
         each.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                           help="override one setting; may be given again")  # fmt: skip
     commands.add_parser("wal", help="look inside the log: wal status|dump|check|repair")

@@ -33,21 +33,53 @@ def _ingest(parts: Parts) -> ServingRole:
 
 
 def _consolidate(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.archive_source import FirstInArchive
     from opentrail_aggregator.consolidate.consolidator import Consolidator
 
-    return Consolidator(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+    return Consolidator(
+        parts.settings.place,
+        parts.settings,
+        parts.clock,
+        parts.metrics,
+        archive_lookup=FirstInArchive(parts.settings),
+    )
 
 
 def _index(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.archive_source import ArchivedEvents
     from opentrail_aggregator.index.indexer import Indexer
 
-    return Indexer(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+    return Indexer(
+        parts.settings.place,
+        parts.settings.index,
+        parts.clock,
+        parts.metrics,
+        retention=parts.settings.retention,
+        archive=ArchivedEvents(parts.settings),
+    )
 
 
 def _archive(parts: Parts) -> SteppingRole:
     from opentrail_aggregator.archive.archiver import Archiver
+    from opentrail_aggregator.archive_source import destination_of
+    from opentrail_aggregator.consolidate.verdict import VerdictReader
+    from opentrail_aggregator.ingest.control import ControlClient
+    from opentrail_aggregator.wal.disk_reader import open_reader
 
-    return Archiver(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+    settings, home = parts.settings, parts.settings.place
+    return Archiver(
+        home,
+        settings.archive,
+        parts.clock,
+        parts.metrics,
+        log=open_reader(home),
+        verdicts=VerdictReader(home),
+        append_control=ControlClient(home).append,
+        destination=destination_of(settings),
+        log_max_bytes=settings.log.max_bytes,
+        account=settings.install.account,
+        home_region=settings.install.home_region,
+    )
 
 
 def _api(parts: Parts) -> ServingRole:

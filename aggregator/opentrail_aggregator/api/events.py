@@ -6,10 +6,10 @@ need the memory of one page.
 """
 
 import functools
-from collections.abc import Callable
 
 from aiohttp import web
 
+from opentrail.clock import Clock
 from opentrail.errors import UsageError
 from opentrail_aggregator.api.access import CALLER, Caller
 from opentrail_aggregator.api.answers import (
@@ -34,10 +34,13 @@ _TOTAL_LIMIT = 1 << 62
 class EventHandlers:
     """Questions about events, asked of one engine."""
 
-    def __init__(self, engine: Engine, searching: Searching, now_s: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, searching: Searching, clock: Clock) -> None:
         self._engine = engine
         self._searching = searching
-        self._now_s = now_s
+        self._clock = clock
+
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // 1_000_000_000
 
     async def list_events(self, request: web.Request) -> web.StreamResponse:
         """`GET /api/events?query&start&end&limit&cursor&format`."""

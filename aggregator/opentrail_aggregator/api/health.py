@@ -18,7 +18,11 @@ from typing import Any
 STALE_SECONDS = 6.0
 """Health promises to be true within 15 s; a busy machine may delay a snapshot by a few."""
 
-READY_ROLES = frozenset({"ingest"})
+INGEST = "ingest"
+BLOCKING = frozenset(
+    {"not_started", "silent", "log.closed", "log.failed", "log.full", "ingest.certificate"}
+)
+"""Problems of ingest while which agents cannot send; others are worth telling and stop nothing."""
 SUPERVISOR = "supervisor"
 _LAGS = {
     "opentrail_consolidate_lag_seconds": "consolidate",
@@ -70,7 +74,7 @@ def judge(
             problems += told(role, snapshot)
             problems += _late(role, snapshot, now_ns, lag_max_seconds)
     return Health(
-        ready=not any(each.role in READY_ROLES and _blocks_ingest(each) for each in problems),
+        ready=not any(each.role == INGEST and each.key in BLOCKING for each in problems),
         delivery=not problems,
         problems=tuple(problems),
         up=up,
@@ -116,11 +120,3 @@ def _late(role: str, snapshot: Snapshot, now_ns: int, most: float) -> list[Probl
             text = f"{stage} is {lag:.0f} s behind, {most:g} s are allowed (http.delivery_lag_max)"
             found.append(Problem(role, "late", text, now_ns - int(lag * 1e9)))
     return found
-
-
-NOTICE_PREFIX = "notice:"
-"""Keys of problems that are worth telling and stop nothing."""
-
-
-def _blocks_ingest(problem: Problem) -> bool:
-    return not problem.key.startswith(NOTICE_PREFIX)

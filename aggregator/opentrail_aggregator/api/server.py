@@ -12,15 +12,23 @@ from opentrail.clock import Clock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK
 from opentrail_aggregator.api.access import LoopbackAccess, refuse_other_than_loopback
+from opentrail_aggregator.api.agents import AgentHandlers
 from opentrail_aggregator.api.answers import NotFound, error_answer
+from opentrail_aggregator.api.archive import ArchiveHandlers
 from opentrail_aggregator.api.events import EventHandlers
+from opentrail_aggregator.api.inbox import Inbox
+from opentrail_aggregator.api.quarantine import QuarantineHandlers
 from opentrail_aggregator.api.routes import Route, add_routes
 from opentrail_aggregator.api.searching import Searching
 from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.api.status import StatusHandlers
 from opentrail_aggregator.api.watching import WatchHandlers
+from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
+from opentrail_aggregator.search.engine import Engine
+from opentrail_aggregator.status.counting import Stores
 
 ENDPOINT = "endpoint.json"
 BODY_MAX_BYTES = 1024 * 1024
@@ -34,16 +42,29 @@ class ApiServer:
     name = "api"
 
     def __init__(
-        self, home: Home, settings: AggregatorSettings, clock: Clock, metrics: Metrics
+        self,
+        home: Home,
+        settings: AggregatorSettings,
+        clock: Clock,
+        metrics: Metrics,
+        engine: Engine,
+        stores: Stores,
+        destination: Destination,
     ) -> None:
         self._home = home
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
+        self._inbox = Inbox(home)
         self._searching = Searching(
             settings.http.search_threads, settings.search.deadline_seconds, clock, metrics
         )
         self._watching = WatchHandlers(home, clock, settings.http.delivery_lag_max, metrics)
+        self._events = EventHandlers(engine, self._searching, clock)
+        self._status = StatusHandlers(home, settings, clock, stores, self._watching)
+        self._agents = AgentHandlers(home, clock, self._inbox)
+        self._quarantine = QuarantineHandlers(home, clock, self._inbox)
+        self._archive = ArchiveHandlers(destination)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`."""
@@ -73,6 +94,7 @@ class ApiServer:
             yield url
         finally:
             self._searching.close()
+            self._inbox.close()
             await runner.cleanup()
 
     def _application(self) -> web.Application:
@@ -91,6 +113,17 @@ class ApiServer:
             Route("GET", "/health/ready", "probe", watching.ready),
             Route("GET", "/health/delivery", "observe", watching.delivery),
             Route("GET", "/metrics", "observe", watching.metrics),
+            Route("GET", "/api/events", "search", self._events.list_events),
+            Route("GET", "/api/events/{id}", "search", self._events.get_event),
+            Route("GET", "/api/count", "search", self._events.count),
+            Route("GET", "/api/status", "inspect", self._status.status),
+            Route("GET", "/api/agents", "inspect", self._agents.list_agents),
+            Route("POST", "/api/agents/{name}/retire", "operate", self._agents.retire),
+            Route("GET", "/api/quarantine", "inspect", self._quarantine.list_items),
+            Route("GET", "/api/quarantine/{id}", "inspect", self._quarantine.show),
+            Route("POST", "/api/quarantine/replay", "operate", self._quarantine.replay),
+            Route("GET", "/api/archive", "inspect", self._archive.list_objects),
+            Route("GET", "/api/archive/{bucket}/{key:.+}", "inspect", self._archive.get_object),
         ]
 
     def _publish_endpoint(self, host: str, port: int) -> str:
@@ -104,6 +137,3 @@ class ApiServer:
 
 async def _no_such_path(request: web.Request) -> web.StreamResponse:
     return error_answer(NotFound(f"{request.method} {request.path[:200]}: there is no such path"))
-
-
-__all__ = ["ApiServer", "EventHandlers"]

@@ -1,0 +1,59 @@
+"""Between rooms: how index and consolidate reach back into the archive.
+
+The archive knows keys and manifests, the index wants events by log position, consolidate the record
+at one position. Neither of them imports the archive; this is handed to them where they are built.
+"""
+
+from collections.abc import Iterator
+
+from opentrail_aggregator.archive.catalog import Catalog
+from opentrail_aggregator.archive.destination import Destination
+from opentrail_aggregator.archive.local_directory import LocalDirectory
+from opentrail_aggregator.config import AggregatorSettings
+from opentrail_aggregator.consolidate.verdict import Group
+from opentrail_aggregator.index.archived import ArchivedEvent
+from opentrail_aggregator.wal.disk_reader import open_reader
+
+
+def destination_of(settings: AggregatorSettings) -> Destination:
+    """Where the archive lies."""
+    return LocalDirectory(settings.place, settings.archive.bucket)
+
+
+def catalog_of(settings: AggregatorSettings) -> Catalog:
+    """What lies there."""
+    return Catalog(destination_of(settings), settings.archive.prefix)
+
+
+class ArchivedEvents:
+    """The archive as the index reads it back; opened at the first question."""
+
+    def __init__(self, settings: AggregatorSettings) -> None:
+        self._settings = settings
+
+    def events(self, after: int = 0, through: int | None = None) -> Iterator[ArchivedEvent]:
+        """Events at positions behind `after` through `through`, each once."""
+        log_id = open_reader(self._settings.place).log_id
+        for manifest, record in catalog_of(self._settings).all_records():
+            # Positions of an earlier log mean nothing in this one.
+            position = record.position if manifest.log_id == log_id else 0
+            if position <= after and (position or after):
+                continue
+            if through is not None and position > through:
+                continue
+            yield ArchivedEvent(
+                record.line, record.account, record.region, record.derived_id, position
+            )
+
+
+class FirstInArchive:
+    """The record at a log position, for consolidate, when the log no longer has it."""
+
+    def __init__(self, settings: AggregatorSettings) -> None:
+        self._settings = settings
+        self._catalog: Catalog | None = None
+
+    def __call__(self, position: int, group: Group, key: bytes) -> bytes | None:
+        if self._catalog is None:
+            self._catalog = catalog_of(self._settings)
+        return self._catalog.lookup(position, group, key)

@@ -1,0 +1,41 @@
+"""The agent of `opentrail up`: its folder, its certificate, its configuration.
+
+The file is written anew at each start, from the options of that start. What to follow beside
+--watch, or anything else about an agent, is for an agent of one's own: `opentrail-agent run`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from opentrail.files import DISK
+from opentrail_aggregator.home import Home
+from opentrail_aggregator.pki import Credentials
+
+NAME = "local"
+FILE_NAME = "agent.yaml"
+_HEADER = "# Written by `opentrail up` at each start; changes made here are lost.\n"
+
+
+def write_configuration(
+    home: Home, address: str, credentials: Credentials, watch: Sequence[str]
+) -> Path:
+    """Write HOME/agent/agent.yaml; its path."""
+    path = home.agent / FILE_NAME
+    DISK.make_directory(home.agent)
+    content = {
+        "name": NAME,
+        "state": str(home.agent),
+        "capture": {"watch": [{"path": str(Path(each).absolute())} for each in watch]},
+        "ship": {
+            "addresses": [address],
+            "tls": {
+                "ca": str(credentials.authority),
+                "certificate": str(credentials.certificate),
+                "key": str(credentials.key),
+            },
+        },
+    }
+    DISK.replace(path, (_HEADER + yaml.safe_dump(content, sort_keys=False)).encode())
+    return path

@@ -1,0 +1,142 @@
+"""`opentrail up`: an aggregator and an agent on this machine, in the foreground.
+
+    opentrail up ── aggregator (supervisor) ── ingest, consolidate+archive, index, api
+                 ├─ agent, following --watch and the sample
+                 └─ sample, if asked for
+
+The three are watched like the aggregator watches its roles. Nothing here holds an event, so nothing
+has to be saved at the end: a stop is a crash with manners.
+"""
+
+import argparse
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from opentrail.clock import SystemClock
+from opentrail.errors import ConfigError
+from opentrail.files import DISK
+from opentrail_aggregator.api.access import refuse_other_than_loopback
+from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.cli.client import home_of
+from opentrail_aggregator.cli.local_agent import NAME, write_configuration
+from opentrail_aggregator.cli.progress import ProgressReader
+from opentrail_aggregator.cli.screen import PlainScreen, Screen, TerminalScreen
+from opentrail_aggregator.config import AggregatorSettings, load
+from opentrail_aggregator.home import Home
+from opentrail_aggregator.pki import DevelopmentPki
+from opentrail_aggregator.sample.producer import FILE_NAME
+from opentrail_aggregator.supervise.child import ChildSpec
+from opentrail_aggregator.supervise.lock import acquire_lock
+from opentrail_aggregator.supervise.parent import die_with_parent
+from opentrail_aggregator.supervise.report import Report
+from opentrail_aggregator.supervise.supervisor import Supervisor
+from opentrail_aggregator.version import VERSION
+
+CONFIGURATION = "aggregator.yaml"
+STOP_SECONDS = 9.0
+"""Everything ends within ten seconds."""
+_TURN_SECONDS = 0.5
+
+
+def up(options: argparse.Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C."""
+    die_with_parent()
+    clock = SystemClock()
+    home = Home(home_of(options).absolute())
+    DISK.make_directory(home.path)
+    settings, aggregator = _aggregator(home, options)
+    lock = acquire_lock(home.run / "locks" / "up.lock", clock)
+    pki = DevelopmentPki(home.pki, clock)
+    grpc_host, _ = parse_address(settings.grpc.listen, "grpc.listen")
+    pki.server({grpc_host, "localhost", "127.0.0.1", "::1", socket.gethostname()})
+    watch = [*options.watch]
+    if options.sample:
+        watch.append(str(home.sample / f"{FILE_NAME}*"))
+    agent = write_configuration(home, settings.grpc.listen, pki.agent(NAME), watch)
+
+    screen = _screen(home, settings, options, clock)
+    report = Report(clock, out=screen.say)
+    supervisor = Supervisor(
+        [aggregator, _agent(agent), *_sample(home, options)],
+        clock=clock,
+        on_line=report.line,
+        on_end=report.ended,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: supervisor.request_stop())
+    progress = ProgressReader(f"http://{settings.http.listen}", clock)
+    progress.start()
+    while not supervisor.stopping:
+        supervisor.turn(_TURN_SECONDS)
+        screen.show(progress.latest())
+    progress.stop()
+    report.say("stopping; what was acknowledged is on disk, the next start goes on from there")
+    supervisor.stop(STOP_SECONDS)
+    screen.close()
+    lock.release()
+    return supervisor.exit_code or 0
+
+
+def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSettings, ChildSpec]:
+    """The aggregator's settings, checked before anything is started, and how to start it."""
+    overrides = {"home": str(home.path)}
+    if options.http:
+        overrides["http.listen"] = options.http
+    if options.grpc:
+        overrides["grpc.listen"] = options.grpc
+    own = home.path / CONFIGURATION
+    path = own if own.exists() else None
+    settings = load(path, overrides)
+    refuse_other_than_loopback(*parse_address(settings.http.listen, "http.listen"))
+    for text, name in ((settings.http.listen, "--http"), (settings.grpc.listen, "--grpc")):
+        if parse_address(text, name)[1] == 0:
+            raise ConfigError(f"{name}: port 0 is for tests of single roles; name a port here")
+    argv = [sys.executable, "-m", "opentrail_aggregator", "run"]
+    argv += ["--config", str(path)] if path else ["--no-config"]
+    for name, value in overrides.items():
+        argv += ["--set", f"{name}={value}"]
+    return settings, ChildSpec("aggregator", argv)
+
+
+def _agent(configuration: Path) -> ChildSpec:
+    argv = [sys.executable, "-m", "opentrail_agent", "run", "--config", str(configuration)]
+    return ChildSpec("agent", [*argv, "--with-parent"])
+
+
+def _sample(home: Home, options: argparse.Namespace) -> list[ChildSpec]:
+    if not options.sample:
+        return []
+    program = "opentrail_aggregator.sample.producer"
+    argv = [sys.executable, "-m", program, str(home.sample), str(options.sample)]
+    return [ChildSpec("sample", argv)]
+
+
+def _screen(
+    home: Home, settings: AggregatorSettings, options: argparse.Namespace, clock: SystemClock
+) -> Screen:
+    what = ", ".join(options.watch) or "nothing"
+    if options.sample:
+        what = f"a sample of {options.sample:g} events/s" + (
+            f" and {', '.join(options.watch)}" if options.watch else ""
+        )
+    heading = [
+        f"OpenTrail {VERSION}   search http://{settings.http.listen}   "
+        f"agents {settings.grpc.listen}   home {home.path}",
+        f"following {what}"
+        if what != "nothing"
+        else "following nothing: --sample or --watch FILES",
+    ]
+    where = "" if home.path == Path("var").absolute() else f" --home {home.path}"
+    heading += [
+        f"  opentrail lookup{where} --limit 5      the newest events",
+        f"  opentrail count{where} --by eventSource",
+        f"  opentrail status{where}                is anything missing?   Ctrl-C ends this",
+    ]
+    if sys.stdout.isatty():
+        return TerminalScreen(clock, heading, home.run / "up.log")
+    screen = PlainScreen(clock)
+    for line in heading:
+        screen.say(line)
+    return screen
