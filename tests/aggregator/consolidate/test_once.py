@@ -1,4 +1,4 @@
-"""An event is kept once per (account, eventID) and hour; equal ones are copies, others conflicts."""
+"""An event is kept once per account, eventID and hour; equal ones are copies, others conflicts."""
 
 import json
 
