@@ -52,8 +52,8 @@ class LoopbackAccess:
         return Caller("local")
 
 
-CALLER = "caller"
-"""Under this key a request carries its `Caller`."""
+CALLER = web.RequestKey("caller", Caller)
+"""Under this key a request carries who asks."""
 
 
 def refuse_other_than_loopback(host: str, port: int) -> None:

@@ -28,7 +28,7 @@ from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.search.engine import Engine
-from opentrail_aggregator.status.counting import Stores
+from opentrail_aggregator.status.counting import CountsStores
 
 ENDPOINT = "endpoint.json"
 BODY_MAX_BYTES = 1024 * 1024
@@ -48,7 +48,7 @@ class ApiServer:
         clock: Clock,
         metrics: Metrics,
         engine: Engine,
-        stores: Stores,
+        stores: CountsStores,
         destination: Destination,
     ) -> None:
         self._home = home
@@ -79,10 +79,15 @@ class ApiServer:
         refuse_other_than_loopback(host, port)
         application = self._application()
         # Without handler_cancellation a search would go on for a client that is gone.
-        runner = web.AppRunner(application, handler_cancellation=True, access_log=None)
+        runner = web.AppRunner(
+            application,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=STOP_SECONDS,
+        )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port, shutdown_timeout=STOP_SECONDS)
+            site = web.TCPSite(runner, host, port)
             try:
                 await site.start()
             except OSError as error:

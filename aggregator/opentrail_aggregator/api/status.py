@@ -19,7 +19,7 @@ from opentrail_aggregator.api.watching import WatchHandlers, problems_of
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.consolidate.agents import AgentsView
 from opentrail_aggregator.home import Home
-from opentrail_aggregator.status.counting import Stores
+from opentrail_aggregator.status.counting import CountsStores
 from opentrail_aggregator.status.room import Room, Trend
 from opentrail_aggregator.status.sums import described
 from opentrail_aggregator.version import VERSION
@@ -37,7 +37,7 @@ class StatusHandlers:
         home: Home,
         settings: AggregatorSettings,
         clock: Clock,
-        stores: Stores,
+        stores: CountsStores,
         watching: WatchHandlers,
     ) -> None:
         self._home = home

@@ -21,6 +21,14 @@ class SinkCounter(Protocol):
         ...
 
 
+class CountsStores(Protocol):
+    """Whoever can tell all figures."""
+
+    def figures(self, *, recount: bool = False) -> Figures:
+        """All figures at one position of the log."""
+        ...
+
+
 @dataclass(slots=True)
 class Stores:
     """Everything that is counted. For one thread at a time."""

@@ -1,0 +1,167 @@
+"""An HTTP port over fakes: an engine that answers from a list, stores that say what they are told.
+
+The engine knows `*`, `boom` (a fault), `wrong` (a query error), `slow` (until it is cancelled).
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from opentrail.clock import SystemClock
+from opentrail_aggregator.api.server import ApiServer
+from opentrail_aggregator.archive_source import destination_of
+from opentrail_aggregator.config import load
+from opentrail_aggregator.metrics import Metrics
+from opentrail_aggregator.search.engine import (
+    EVERYWHERE,
+    Buckets,
+    Deadline,
+    Hit,
+    Page,
+    Scope,
+    Total,
+)
+from opentrail_aggregator.search.errors import QueryError
+from opentrail_aggregator.status.sums import Figures, Judged, Sink
+
+
+class ListEngine:
+    """Answers from a list of hits, newest first; the cursor is a place in it."""
+
+    def __init__(self, hits: Sequence[Hit] = ()) -> None:
+        self.hits = list(hits)
+        self.asked: list[dict[str, Any]] = []
+        self.started = threading.Event()
+        self.cancelled = threading.Event()
+
+    def search(
+        self,
+        query: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        scope: Scope = EVERYWHERE,
+        deadline: Deadline | None = None,
+    ) -> Page:
+        self.asked.append(
+            {"query": query, "start": start, "end": end, "limit": limit, "cursor": cursor}
+        )
+        self._behave(query, deadline)
+        place = int(cursor or 0)
+        found = self.hits[place : place + limit]
+        more = place + limit < len(self.hits)
+        return Page(found, str(place + limit) if more else None)
+
+    def count(
+        self,
+        query: str,
+        by: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        top: int = 10,
+        scope: Scope = EVERYWHERE,
+        deadline: Deadline | None = None,
+    ) -> Buckets:
+        return Buckets([("GetObject", 2), ("PutObject", 1)][:top], matched=3)
+
+    def total(
+        self,
+        query: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 10_000,
+        scope: Scope = EVERYWHERE,
+        deadline: Deadline | None = None,
+    ) -> Total:
+        self._behave(query, deadline)
+        return Total(len(self.hits), True)
+
+    def get(
+        self, event_id: str, *, scope: Scope = EVERYWHERE, deadline: Deadline | None = None
+    ) -> Sequence[Hit]:
+        return [hit for hit in self.hits if hit.event_id == event_id]
+
+    def _behave(self, query: str, deadline: Deadline | None) -> None:
+        if query == "boom":
+            raise ZeroDivisionError("a secret of the implementation")
+        if query == "wrong AND":
+            raise QueryError('nothing after "AND"', query, 6, 9)
+        if query == "slow":
+            assert deadline is not None
+            self.started.set()
+            clock = SystemClock()
+            try:
+                while True:
+                    deadline.check()
+                    clock.pause(0.01)
+            finally:
+                self.cancelled.set()
+
+
+class ToldStores:
+    """Counts whatever a test says."""
+
+    def __init__(self, figures: Figures) -> None:
+        self.told = figures
+        self.counts = 0
+
+    def figures(self, *, recount: bool = False) -> Figures:
+        self.counts += 1
+        return self.told
+
+
+def hit(number: int, **members: object) -> Hit:
+    """An event; the spaces in its record are there to be kept."""
+    event_id = f"{number:08x}-0000-4000-8000-000000000000"
+    record = {
+        "eventTime": "2026-11-24T10:00:00Z",
+        "eventName": "GetObject",
+        "eventSource": "s3.amazonaws.com",
+        "eventID": event_id,
+        **members,
+    }
+    line = json.dumps(record).replace('": ', '" :  ').encode()
+    return Hit(line, event_id, 1_795_514_400 - number, "111122223333", "eu-west-1", number << 16)
+
+
+def figures(**changes: Any) -> Figures:
+    """Sums that agree: 100 received, 90 kept, 4 copies, 6 in quarantine."""
+    values: dict[str, Any] = {
+        "position": 9,
+        "received": 100,
+        "judged": Judged(9, 90, 4, 6),
+        "received_judged": 100,
+        "quarantined": 6,
+        "index": Sink("index", 9, 90, done=88, aside=2),
+        "archive": Sink("archive", 8, 85, done=80, aside=0, staged=5),
+    }
+    return Figures(**values | changes)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    home: Path, engine: ListEngine | None = None, stores: ToldStores | None = None
+) -> AsyncIterator[tuple[aiohttp.ClientSession, ApiServer]]:
+    """A client of a port that is open inside the block."""
+    settings = load(None, {"home": str(home), "http.listen": "127.0.0.1:0"})
+    clock = SystemClock()
+    server = ApiServer(
+        settings.place,
+        settings,
+        clock,
+        Metrics("api", clock),
+        engine or ListEngine(),
+        stores or ToldStores(figures()),
+        destination_of(settings),
+    )
+    async with server.serving() as url, aiohttp.ClientSession(url) as client:
+        yield client, server
