@@ -158,12 +158,12 @@ class ValueEnder:
                     if broken_at is None:
                         return Found.MORE, len(data)
                     return Found.BROKEN, broken_at + 1
-            elif byte == _OPEN_OBJECT or byte == _OPEN_ARRAY:
+            elif byte in b"{[":
                 if len(stack) < _STACK_MAX:
                     stack.append(byte)
                 else:
                     self._excess += 1
-            elif byte == _CLOSE_OBJECT or byte == _CLOSE_ARRAY:
+            elif byte in b"}]":
                 if self._excess:
                     self._excess -= 1
                 else:

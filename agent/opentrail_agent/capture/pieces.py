@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from opentrail.limits import REFUSED_HEAD_BYTES
 
+_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -27,8 +29,13 @@ class Value:
 
     offset: int
     data: bytes
-    """Its bytes, line breaks between tokens turned into spaces."""
+    """Its bytes as the source has them."""
     end: int
+
+    @property
+    def line(self) -> bytes:
+        """Its bytes on one line. A line break within a JSON value is always between tokens."""
+        return self.data.translate(_TO_SPACES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class _Glance(msgspec.Struct, gc=False):
 
 
 class Sight:
-    """The quick look at blocks of one source; `account` and `region` stand in where none is said."""
+    """The quick look at blocks of one source; `account`, `region` stand in where none is said."""
 
     def __init__(self, account: str, region: str) -> None:
         self._account = account

@@ -5,8 +5,8 @@
 
 What comes in is JSON lines, one value after the other (pretty-printed or not), a top-level array,
 CloudTrail's {"Records":[...]}, or any mixture; elements of the containers come out as values of
-their own. A broken value costs itself only: reading resumes at the next line (in a container also at
-the next element) that can begin a value. A value that could not be an event for its size is
+their own. A broken value costs itself only: reading resumes at the next line (in a container also
+at the next element) that can begin a value. A value that could not be an event for its size is
 hashed and counted, not kept.
 
 The result does not depend on how the stream was cut into chunks. `place` is where reading could
@@ -49,7 +49,6 @@ _RECORDS_TEXT = b'{"Records":['
 _RECORDS_MAX_BYTES = 4096  # with all its white space
 _INDENT_MAX_BYTES = 4096
 _WHITE = b" \t\r\n"
-_TO_SPACES = bytes.maketrans(b"\r\n", b"  ")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -107,6 +106,10 @@ class Splitter:
         if self._large is not None:
             return self._tail
         return (self._tail + self._data[max(0, self._at - TAIL_BYTES) : self._at])[-TAIL_BYTES:]
+
+    def remember_tail(self, tail: bytes) -> None:
+        """What lies before the place this splitter began at; right after it was made."""
+        self._tail = tail
 
     @property
     def read_offset(self) -> int:
@@ -198,12 +201,15 @@ class Splitter:
         if self._base + self._at == 0 and _BOM.startswith(self._data[:3]):
             if len(self._data) < len(_BOM) and not final:
                 return False
-            return self._advance(min(len(_BOM), len(self._data)))
+            self._advance(min(len(_BOM), len(self._data)))
+            return None
         byte = self._data[self._at]
         if self._layout == "lines":
             return self._begin_between(byte, final)
-        return self._begin_after_records(byte) if self._layout == "tail" else (
-            self._begin_element(byte, final)
+        return (
+            self._begin_after_records(byte)
+            if self._layout == "tail"
+            else (self._begin_element(byte, final))
         )
 
     def _begin_between(self, byte: int, final: bool) -> bool | None:
@@ -249,11 +255,12 @@ class Splitter:
                 return self._start(KnownEnder(len(line)))
         return self._start(ValueEnder(self._line_indent()))
 
-    def _enter(self, layout: Layout, at: int) -> None:
+    def _enter(self, layout: Layout, at: int) -> bool | None:
         self._advance(at)
         self._layout = layout
         self._separated = True
         self._look_closely_before = -1  # That was about the other layout.
+        return None
 
     def _start(self, ender: Ender) -> bool:
         self._ender = ender
@@ -298,7 +305,7 @@ class Splitter:
             return self._fragment(begin, data, ender)
         if ender.yields == "line":
             data = data.rstrip(_WHITE)
-        return Value(self._base + begin, data.translate(_TO_SPACES), self._base + end)
+        return Value(self._base + begin, data, self._base + end)
 
     def _fragment(self, begin: int, data: bytes, ender: Ender) -> Fragment:
         if ender.yields == "fragment":

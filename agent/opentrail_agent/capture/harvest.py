@@ -1,0 +1,293 @@
+"""From watched paths to sealed batches: one `turn` after the other, without waiting for anything.
+
+    scan ──► adopt · look · let go ──► ready ──► read into the draft ──► seal
+    (which files there are)            (which have something new)        (when it is full or due)
+
+`turn` does a bounded amount of work and says what came of it: a batch to spool, or until when there
+is nothing to do. It runs in a worker thread; the shell (`following`) hands it the turns that became
+durable meanwhile, so all state here belongs to one thread at a time. Only `report`, a value made
+anew each time, is read from elsewhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opentrail.clock import Clock
+from opentrail.crash import crash_point
+from opentrail.files import DISK, Files
+from opentrail.limits import HEARTBEAT_MAX_SOURCES
+
+from ..metrics import Metrics
+from .batching import Batch, Draft, Pacer
+from .census import Census
+from .follower import Follower, Reading
+from .positions import Entry
+from .settings import CaptureSettings
+from .splitter import Place
+
+GZIP_QUIET_SECONDS = 10.0
+"""How long a gzip file that ends within a member is waited for."""
+SAVE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a batch goes in one file."""
+
+    entry: Entry
+    place: Place
+    tail: bytes
+    is_all: bool
+    """The file, of this size and time, was read to its end."""
+    size: int
+    modified_ns: int
+    has_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What came of a turn."""
+
+    batch: Batch | None = None
+    reached: list[Reached] = field(default_factory=list)
+    through_ns: int = 0
+    """With this batch, and those before it, all is spooled that the sources held at this time."""
+    wait_seconds: float = 0.0
+    """Without a batch: how long there is nothing to do."""
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Generation -> offset."""
+        return {each.entry.generation: each.place.offset for each in self.reached}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a heartbeat says about the sources."""
+
+    reported_at_ns: int = 0
+    """All that the sources held at this time is in the spool; 0: not known yet."""
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Harvest:
+    """Everything between the watched paths and the next sealed batch."""
+
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        directory: Path,
+        clock: Clock,
+        metrics: Metrics,
+        files: Files = DISK,
+        crash: Callable[[str], None] = crash_point,
+    ) -> None:
+        self.report = Report()
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._crash = crash
+        self._census = Census(settings, directory, clock, metrics, self, files)
+        self._draft = Draft()
+        self._pacer = Pacer(settings.linger)
+        self._touched: dict[tuple[str, int, int], Follower] = {}
+        self._gzip_next = False
+        self._scan_at = float("-inf")
+        self._poll_at = float("-inf")
+        self._save_at = float("-inf")
+        self._scanned_ns = 0  # when the last scan began, by the wall clock
+        self._drained_ns = 0  # all that was there then is in the draft or in a batch
+        self._sealed_through_ns = 0  # the same, as of the last batch
+        self._is_in_flight = False
+
+    def open(self) -> None:
+        self._census.open()
+
+    def close(self) -> None:
+        """Let go of everything; positions that are known to be durable are written."""
+        try:
+            if self._census.positions.is_dirty:
+                self._census.positions.save()
+        finally:
+            self._census.close()
+
+    def turn(self, spooled: Turn | None = None, *, flush: bool = False) -> Turn:
+        """One bounded step; `spooled` is the last turn's batch, durable by now.
+
+        Raises OSError if the positions cannot be written; nothing is lost by calling again.
+        """
+        now = self._clock.monotonic()
+        if spooled is not None:
+            self.settle(spooled)
+        self._save_if_due(now)
+        if now >= self._scan_at or flush:
+            self._scan(now)
+        elif now >= self._poll_at:
+            self._census.poll()
+            self._poll_at = now + self._settings.poll
+        self._read()
+        if not self._census.ready and not self._census.is_unsettled:
+            self._drained_ns = self._scanned_ns
+        # After a change of generation its file may have nothing new to say: reached all the same.
+        if self._draft.is_empty and self._touched and not self._is_in_flight:
+            self.settle(self._reached(None))
+        if self._pacer.is_due(self._draft, now) or (flush and not self._draft.is_empty):
+            return self._seal(now)
+        if not self._is_in_flight and self._draft.is_empty:
+            self._say_reached(self._drained_ns)
+        return Turn(wait_seconds=self._wait(now))
+
+    def _scan(self, now: float) -> None:
+        self._scanned_ns = self._clock.now_ns()
+        self._census.scan()
+        for follower in list(self._census.followers.values()):
+            is_waited_for = follower.is_gzip and follower.is_open and not follower.is_done
+            quiet = now - follower.grown_at
+            if is_waited_for and quiet >= GZIP_QUIET_SECONDS and self.has_room(follower):
+                self.finish(follower, "it ends within a member")
+        self._scan_at = now + self._settings.poll_idle
+        self._poll_at = now + self._settings.poll
+        self._make_report(self.report.reported_at_ns)
+
+    def _read(self) -> None:
+        """Move what is ready into the draft, until it is full."""
+        ready = self._census.ready
+        while ready and not self._draft.is_full:
+            queue = ready.gzip if self._gzip_next and ready.gzip else ready.plain or ready.gzip
+            self._gzip_next = not self._gzip_next
+            follower = queue[0]
+            try:
+                reading = follower.take(self._draft)
+            except OSError as error:
+                self._census.fail(follower, error)
+                continue
+            self.touch(follower)
+            self._crash("agent.read")
+            if reading is Reading.PAUSED:
+                # One compressed file after the other: each in work holds memory of its own.
+                if queue is ready.plain:
+                    follower.rest()
+                    queue.rotate(-1)
+            elif reading is Reading.REPLACED:
+                self._census.replaced(follower)
+            elif reading is not Reading.MORE:
+                queue.popleft()
+                if reading is Reading.ENDED:
+                    self.finish(follower, "")
+                    follower.has_ended = True
+
+    # What the census asks for.
+
+    def finish(self, follower: Follower, why: str) -> None:
+        """Take what is left in a follower whose content has ended."""
+        follower.finish(self._draft, why)
+        self.touch(follower)
+
+    def touch(self, follower: Follower) -> None:
+        """`follower` is further than the positions say."""
+        self._touched[follower.entry.key] = follower
+
+    def has_room(self, follower: Follower) -> bool:
+        """Whether `follower` has nothing to read and what is left in it fits the draft."""
+        return not self._draft.is_full and follower not in self._census.ready
+
+    def _seal(self, now: float) -> Turn:
+        self._make_generations_durable()
+        batch = self._draft.seal()
+        self._draft = Draft()
+        self._pacer.sealed(now)
+        self._is_in_flight = True
+        self._crash("agent.sealed")
+        return self._reached(batch)
+
+    def _make_generations_durable(self) -> None:
+        """Before any event of a generation can be spooled: a derived id must not change."""
+        positions = self._census.positions
+        fresh = [
+            each.entry for each in self._touched.values()
+            if not positions.is_durable(each.entry.generation)
+        ]  # fmt: skip
+        for entry in fresh:
+            positions.put(entry)
+        if fresh:
+            positions.save()
+
+    def _reached(self, batch: Batch | None) -> Turn:
+        ready = self._census.ready
+        reached = [
+            Reached(
+                each.entry, each.place, each.tail, each not in ready, each.size, each.modified_ns,
+                each.has_ended,
+            )
+            for each in self._touched.values()
+        ]  # fmt: skip
+        self._touched = {}
+        return Turn(batch, reached, self._drained_ns)
+
+    def settle(self, turn: Turn) -> None:
+        """What `turn` read is in the spool."""
+        positions = self._census.positions
+        for each in turn.reached:
+            entry = each.entry
+            entry.settle(each.place, each.tail)
+            entry.size = each.size
+            entry.ended = each.has_ended
+            entry.file_size = each.size if each.is_all else 0
+            entry.modified_ns = each.modified_ns if each.is_all else 0
+            if entry.prefix_bytes:
+                positions.put(entry)
+        if turn.batch is not None:
+            self._is_in_flight = False
+            self._metrics.increment("opentrail_agent_events_total", turn.batch.events)
+            self._metrics.increment("opentrail_agent_bytes_total", turn.batch.raw_bytes)
+            self._metrics.increment("opentrail_agent_refused_total", turn.batch.refused)
+            self._say_reached(turn.through_ns)
+
+    def _say_reached(self, through_ns: int) -> None:
+        if through_ns > self.report.reported_at_ns:
+            self._make_report(through_ns)
+
+    def _make_report(self, through_ns: int) -> None:
+        followers = self._census.followers.values()
+        sources = [
+            {
+                "name": each.origin.source,
+                "position": each.entry.offset,
+                "size": each.entry.offset if each.is_gzip and each.is_done else each.size,
+                "generation": each.entry.generation,
+                "kind": "follow",
+                "ended": each.entry.ended,
+            }
+            for each in followers
+            if each.entry.prefix_bytes
+        ]
+        if len(sources) > HEARTBEAT_MAX_SOURCES:
+            sources.sort(key=lambda each: (each["ended"], each["position"] == each["size"]))
+            del sources[HEARTBEAT_MAX_SOURCES:]
+        self.report = Report(through_ns, sources)
+
+    def _save_if_due(self, now: float) -> None:
+        positions = self._census.positions
+        if not positions.is_dirty or now < self._save_at:
+            return
+        self._save_at = now + SAVE_SECONDS
+        try:
+            positions.save()
+        except OSError as error:
+            # Not held back for this: after a crash some lines would be read again, no more.
+            self._metrics.problem(
+                "capture.positions", f"{positions.path}: cannot be written: {error.strerror}"
+            )
+            return
+        self._metrics.healed("capture.positions")
+        self._crash("agent.positions")
+
+    def _wait(self, now: float) -> float:
+        if self._census.ready:
+            return 0.0
+        until = min(self._scan_at, self._poll_at)
+        if not self._draft.is_empty:
+            until = min(until, self._pacer.due_at(self._draft))
+        return max(0.0, until - now)

@@ -1,0 +1,31 @@
+"""Whose turn it is to be read."""
+
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+
+from .follower import Follower
+
+
+@dataclass(slots=True)
+class Ready:
+    """Followers with something to read; of compressed ones only one is in work at a time."""
+
+    plain: deque[Follower] = field(default_factory=deque)
+    gzip: deque[Follower] = field(default_factory=deque)
+
+    def __bool__(self) -> bool:
+        return bool(self.plain or self.gzip)
+
+    def add(self, follower: Follower) -> None:
+        queue = self.gzip if follower.is_gzip else self.plain
+        if follower not in queue:
+            queue.append(follower)
+
+    def drop(self, follower: Follower) -> None:
+        for queue in (self.plain, self.gzip):
+            with contextlib.suppress(ValueError):
+                queue.remove(follower)
+
+    def __contains__(self, follower: object) -> bool:
+        return follower in self.plain or follower in self.gzip
