@@ -8,7 +8,7 @@ that the log may be released. Everything behind it is repeated after a crash wit
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opentrail.clock import Clock
@@ -22,7 +22,7 @@ from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.gather import Piece, gather, global_position
 from opentrail_aggregator.archive.gzip_member import FRAME_BYTES, OBJECT_MAX_BYTES
-from opentrail_aggregator.archive.local_directory import LocalDirectory
+from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.archive.parts import EARLY, SIZE, OpenPart, Settling
 from opentrail_aggregator.archive.reporters import Reporters
 from opentrail_aggregator.archive.retention import Retention
@@ -85,7 +85,7 @@ class Archiver:
         self._home, self._clock, self._metrics, self._files = home, clock, metrics, files
         self._log, self._verdicts = log, verdicts
         self._append_control = append_control
-        self._destination = destination or LocalDirectory(home, settings.bucket, files)
+        self._destination = destination or open_destination(home, settings, clock, files)
         self._early_bytes = log_max_bytes / 2
         self._object_max_bytes = object_max_bytes
         self._settling = Settling(settings.settle, settings.settle_max)
@@ -107,6 +107,7 @@ class Archiver:
         self._position = 0
         self._kept_total = 0
         self._cut_since_checkpoint = False
+        self._published = -1
         self._checkpoint_at = clock.monotonic()
         self._decide_at = 0.0
         self._merge: Merge | None = None
@@ -172,7 +173,7 @@ class Archiver:
         return {
             "kept_total": self._kept_total,
             "unselected": 0,
-            "archived_through": self.archived_through(),
+            "gathered_through": self._through(part.first for part in self._parts()),
             "chains": chains,
             "trails": self._trails.state(),
             "reporters": self._reporters.state(),
@@ -314,6 +315,10 @@ class Archiver:
         ):
             self._checkpoint()
             return True
+        if due and self._position == self._staging.position:
+            self._checkpoint_at = monotonic
+            if self.archived_through() != self._published:
+                self._publish()
         return self._merge_on()
 
     def _checkpoint(self) -> None:
@@ -325,7 +330,14 @@ class Archiver:
             return
         self._staging.checkpoint(self._position, self._state())
         crash_point("archive.cursor")
-        self._cursors.commit(CURSOR, self._position, {"archived_through": self.archived_through()})
+        self._publish()
+
+    def _publish(self) -> None:
+        """Tell the log how far this reader is, and what is delivered of it."""
+        assert self._staging is not None
+        assert self._cursors is not None
+        self._published = self.archived_through()
+        self._cursors.commit(CURSOR, self._staging.position, {"archived_through": self._published})
 
     def _merge_on(self) -> bool:
         assert self._staging is not None
@@ -344,7 +356,7 @@ class Archiver:
         if self._append_control is None:
             return
         now_ns = self._clock.now_ns()
-        parts = self._staging.parts.values()
+        parts = self._parts()
         if sum(part.asked for part in parts) >= PARTS_PER_SEAL:
             return
         chosen = choose(
@@ -380,12 +392,18 @@ class Archiver:
 
     def archived_through(self) -> int:
         """The frame through which every kept event is in a delivered object."""
+        pending = (delivery.first_position for delivery in self._deliverer.pending)
+        return min(
+            self._through(part.first for part in self._parts()), self._through(pending)
+        )
+
+    def _through(self, firsts: Iterable[int]) -> int:
+        """The frame before all of these global positions, where there are any."""
+        return min((self._position, *((first >> 16) - 1 for first in firsts)))
+
+    def _parts(self) -> Iterable[OpenPart]:
         assert self._staging is not None
-        firsts = [part.first for part in self._staging.parts.values()]
-        firsts += [delivery.first_position for delivery in self._deliverer.pending]
-        if not firsts:
-            return self._position
-        return min(self._position, (min(firsts) - 1) >> 16)
+        return self._staging.parts.values()
 
 
 assert global_position(1) == 1 << 16

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from isal import igzip_lib, isal_zlib
 
 from opentrail.errors import DamagedError
 from opentrail.identity import event_key
 from opentrail.record import Admitted, admit
 from opentrail_aggregator.archive.destination import Destination, Listed, NoSuchObjectError
-from opentrail_aggregator.archive.gzip_member import OBJECT_MAX_BYTES
+from opentrail_aggregator.archive.gzip_member import (
+    OBJECT_MAX_BYTES,
+    NotOneMemberError,
+    read_member,
+)
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, hour_text, read_key
-from opentrail_aggregator.archive.local_directory import MANIFEST_MAX_BYTES
 from opentrail_aggregator.archive.manifest import (
+    MANIFEST_MAX_BYTES,
     Manifest,
     ManifestSummary,
     ObjectEntry,
@@ -179,19 +182,11 @@ def split_records(key: str, data: bytes) -> list[bytes]:
 
 def inflate_member(key: str, stored: bytes) -> bytes:
     """The content of exactly one whole gzip member; DamagedError otherwise."""
-    limit = MANIFEST_MAX_BYTES if f"/{MANIFEST_FOLDER}/" in key else OBJECT_MAX_BYTES
-    inflate: Any = isal_zlib.decompressobj(31)
+    is_manifest = f"/{MANIFEST_FOLDER}/" in key
     try:
-        data: bytes = inflate.decompress(stored, limit + 1)
-    except igzip_lib.IsalError as error:
-        raise DamagedError(f"{key}: is no whole gzip member ({error})") from error
-    if len(data) > limit:
-        raise DamagedError(f"{key}: more than {limit} bytes uncompressed")
-    if not inflate.eof:
-        raise DamagedError(f"{key}: the gzip member ends too early, after {len(stored)} bytes")
-    if inflate.unused_data:
-        raise DamagedError(f"{key}: {len(inflate.unused_data)} bytes behind the gzip member")
-    return data
+        return read_member(stored, MANIFEST_MAX_BYTES if is_manifest else OBJECT_MAX_BYTES)
+    except NotOneMemberError as error:
+        raise DamagedError(f"{key}: {error}") from error
 
 
 def hour_of_text(text: str) -> int:

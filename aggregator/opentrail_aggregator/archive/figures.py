@@ -88,9 +88,11 @@ class ArchiveReader:
             figures.position = current.position
             figures.kept_total = int(current.state.get("kept_total", 0))
             figures.unselected = int(current.state.get("unselected", 0))
-            figures.archived_through = int(current.state.get("archived_through", 0))
             figures.pending = current.open_events
             last = current.position << 16 | 0xFFFF
+            through = [int(current.state.get("gathered_through", 0))]
+            through += [(each.first_position >> 16) - 1 for each in deliveries]
+            figures.archived_through = min(through)
         figures.pending += sum(
             each.counted
             for each in deliveries

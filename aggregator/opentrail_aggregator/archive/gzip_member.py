@@ -8,9 +8,11 @@ is all there is to do. One member only: readers of AWS take the first and refuse
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from isal import isal_zlib
 
+from opentrail.errors import DamagedError
 from opentrail.files import AppendFile
 
 HEAD = b'{"Records":['
@@ -21,6 +23,7 @@ OBJECT_MAX_BYTES = 50_000_000
 """Uncompressed. CloudTrail ends its files at 50 MB."""
 
 _WRITE_BYTES = 1 << 20
+_INFLATE_ERROR: Any = isal_zlib.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,26 @@ class Member:
     """Uncompressed."""
     stored_bytes: int
     """The size of the file."""
+
+
+class NotOneMemberError(DamagedError):
+    """Stored bytes are not exactly one whole gzip member of an allowed size."""
+
+
+def read_member(stored: bytes, limit: int = OBJECT_MAX_BYTES) -> bytes:
+    """The content of one whole gzip member, nothing before or behind it."""
+    inflate: Any = isal_zlib.decompressobj(31)
+    try:
+        data: bytes = inflate.decompress(stored, limit + 1)
+    except _INFLATE_ERROR as error:
+        raise NotOneMemberError(f"no whole gzip member ({error})") from error
+    if len(data) > limit:
+        raise NotOneMemberError(f"more than {limit} bytes uncompressed")
+    if not inflate.eof:
+        raise NotOneMemberError(f"the gzip member ends too early, after {len(stored)} bytes")
+    if inflate.unused_data:
+        raise NotOneMemberError(f"{len(inflate.unused_data)} bytes behind the gzip member")
+    return data
 
 
 class MemberWriter:

@@ -12,10 +12,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from isal import igzip_lib, isal_zlib
 
 from opentrail.files import DISK, Files
 from opentrail_aggregator.archive.destination import (
@@ -27,11 +25,10 @@ from opentrail_aggregator.archive.destination import (
     NoSuchObjectError,
     ObjectInfo,
 )
-from opentrail_aggregator.archive.gzip_member import OBJECT_MAX_BYTES
+from opentrail_aggregator.archive.gzip_member import NotOneMemberError, read_member
 from opentrail_aggregator.archive.keys import check_bucket, check_key
+from opentrail_aggregator.archive.manifest import MANIFEST_MAX_BYTES
 from opentrail_aggregator.home import Home
-
-MANIFEST_MAX_BYTES = 1 << 30
 
 
 class StoredMeta(msgspec.Struct, kw_only=True):
@@ -96,7 +93,7 @@ class LocalDirectory:
         except (FileNotFoundError, msgspec.MsgspecError):
             # Someone copied the bucket without its metadata: only the object itself can tell.
             data = self._files.read(path, 0, self._files.size(path))
-            sha256, size = _measure(data)
+            sha256, size = measure(data)
             return ObjectInfo(sha256, size, len(data))
         return ObjectInfo(
             meta.sha256, meta.bytes, meta.stored_bytes, meta.metadata, meta.content_type,
@@ -135,7 +132,7 @@ class LocalDirectory:
         path = self.path(key)
         if info is not None and info.stored_bytes == self._files.size(path):
             return info.sha256
-        return _measure(self._files.read(path, 0, self._files.size(path)))[0]
+        return measure(self._files.read(path, 0, self._files.size(path)))[0]
 
     def _make_folder(self, folder: Path) -> None:
         if folder not in self._known_folders:
@@ -176,20 +173,10 @@ def _encode(info: ObjectInfo) -> bytes:
     )
 
 
-def _measure(data: bytes) -> tuple[str, int]:
+def measure(data: bytes) -> tuple[str, int]:
     """Checksum and size of the uncompressed bytes; ("", 0) if it is no gzip member."""
     try:
-        inflate: Any = isal_zlib.decompressobj(31)
-        digest, size = hashlib.sha256(), 0
-        while data and not inflate.eof:
-            piece = inflate.decompress(data, 1 << 20)
-            digest.update(piece)
-            size += len(piece)
-            data = inflate.unconsumed_tail
-            if size > max(OBJECT_MAX_BYTES, MANIFEST_MAX_BYTES):
-                return "", 0
-        if not inflate.eof or inflate.unused_data:
-            return "", 0
-        return digest.hexdigest(), size
-    except igzip_lib.IsalError:
+        raw = read_member(data, MANIFEST_MAX_BYTES)
+    except NotOneMemberError:
         return "", 0
+    return hashlib.sha256(raw).hexdigest(), len(raw)

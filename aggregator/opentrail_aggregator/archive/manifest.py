@@ -16,6 +16,8 @@ import msgspec
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, unique_name
 
 VERSION = 1
+MANIFEST_MAX_BYTES = 1 << 30
+"""Uncompressed; a seal names at most a few hundred parts of 50 MB."""
 
 
 class ObjectEntry(msgspec.Struct, kw_only=True):

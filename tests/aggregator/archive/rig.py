@@ -14,7 +14,7 @@ import numpy as np
 
 from opentrail.batch import SourceRun, seal_batch
 from opentrail.identity import event_key
-from opentrail.segment.frame import Damage, Kind
+from opentrail.segment.frame import Kind
 from opentrail_aggregator.archive.archiver import Archiver
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.figures import ArchiveReader
@@ -25,6 +25,7 @@ from opentrail_aggregator.consolidate.verdict import COPY, KEPT, NO_GROUP, Group
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.log import LogEntry
+from tests.fakes.clock import FakeClock
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -34,31 +35,6 @@ LOG_ID = "0123456789abcdef0123456789abcdef"
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"
 GRANT_ALL = {"agent": "*", "accounts": ["*"], "regions": ["*"]}
-
-
-class HandClock:
-    """Time that passes only when told."""
-
-    def __init__(self, seconds: float = NOON) -> None:
-        self.wall_ns = int(seconds * SECOND)
-        self.passed = 0.0
-
-    def now_ns(self) -> int:
-        return self.wall_ns
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    async def sleep(self, seconds: float) -> None:
-        self.pause(seconds)
-
-    def pause(self, seconds: float) -> None:
-        self.passed += seconds
-        self.wall_ns += int(seconds * SECOND)
-
-    def jump(self, seconds: float) -> None:
-        """Set the wall clock, as an operator or NTP does."""
-        self.wall_ns += int(seconds * SECOND)
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -101,7 +77,7 @@ class MemoryLog:
 
     log_id = LOG_ID
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.entries: list[LogEntry] = []
         self.verdicts: list[Verdict] = []
@@ -234,7 +210,7 @@ class Rig:
         **settings: Any,
     ) -> None:
         self.home = Home(path)
-        self.clock = log.clock if log else HandClock()
+        self.clock = log.clock if log else FakeClock(NOON)
         self.log = log or MemoryLog(self.clock)
         self.settings = ArchiveSettings(**settings)
         self.destination = destination or LocalDirectory(self.home, self.settings.bucket)
@@ -272,7 +248,7 @@ class Rig:
     def pass_time(self, seconds: float, step: float = 30.0) -> None:
         """Let time go by, the archive working in between."""
         while seconds > 0:
-            self.clock.pause(min(step, seconds))
+            self.clock.advance(min(step, seconds))
             seconds -= step
             self.work()
 
@@ -307,5 +283,3 @@ class Rig:
         positions = [record.position for _, record in self.reader.catalog.all_records()]
         assert len(positions) == len(set(positions))
 
-
-__all__ = ["Damage"]
