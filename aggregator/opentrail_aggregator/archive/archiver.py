@@ -13,7 +13,6 @@ from typing import Any
 
 from opentrail.clock import Clock
 from opentrail.crash import crash_point
-from opentrail.errors import OpenTrailError
 from opentrail.files import DISK, Files
 from opentrail.segment.frame import Damage
 from opentrail_aggregator.archive.cutter import ChainHead, Cutter, Order
@@ -23,19 +22,11 @@ from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.gather import Piece, gather, global_position
 from opentrail_aggregator.archive.gzip_member import FRAME_BYTES, OBJECT_MAX_BYTES
 from opentrail_aggregator.archive.open_archive import open_destination
-from opentrail_aggregator.archive.parts import EARLY, SIZE, OpenPart, Settling
+from opentrail_aggregator.archive.parts import SIZE, OpenPart, Settling
 from opentrail_aggregator.archive.reporters import Reporters
 from opentrail_aggregator.archive.retention import Retention
-from opentrail_aggregator.archive.seals import (
-    PARTS_PER_SEAL,
-    SEAL_FRAME,
-    AppendControl,
-    choose,
-    choose_early,
-    cut_name,
-    orders_of,
-    seal_body,
-)
+from opentrail_aggregator.archive.sealer import Sealer
+from opentrail_aggregator.archive.seals import SEAL_FRAME, AppendControl, cut_name, orders_of
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.archive.staging.merge import Merge, neighbours_to_merge
 from opentrail_aggregator.archive.staging.store import Staging
@@ -51,7 +42,6 @@ CURSOR = "archive"
 READ_BYTES = 512 * 1024
 STEP_SECONDS = 0.05
 DECIDE_SECONDS = 1.0
-SEAL_PROBLEM = "archive.seal"
 GAP_PROBLEM = "archive.log_gap"
 BACKLOG_PROBLEM = "archive.backlog"
 _RATIO = 0.2
@@ -84,11 +74,15 @@ class Archiver:
         self.settings = settings
         self._home, self._clock, self._metrics, self._files = home, clock, metrics, files
         self._log, self._verdicts = log, verdicts
-        self._append_control = append_control
         self._destination = destination or open_destination(home, settings, clock, files)
-        self._early_bytes = log_max_bytes / 2
         self._object_max_bytes = object_max_bytes
-        self._settling = Settling(settings.settle, settings.settle_max)
+        self._sealer = Sealer(
+            Settling(settings.settle, settings.settle_max),
+            log_max_bytes / 2,
+            append_control,
+            clock,
+            metrics,
+        )
         self._trails = Trails(settings.bucket, settings.prefix, account, home_region)
         self._reporters = Reporters(settings.import_idle)
         self._chains: dict[str, ChainHead] = {}
@@ -305,10 +299,16 @@ class Archiver:
         monotonic = self._clock.monotonic()
         if monotonic >= self._decide_at:
             self._decide_at = monotonic + DECIDE_SECONDS
-            self._decide()
+            asked = self._sealer.step(
+                self._parts(),
+                self._open_bytes(),
+                self._reporters.running_imports(self._clock.now_ns()),
+            )
             self._metrics.set("opentrail_archive_position", self._position)
             self._metrics.set("opentrail_archive_open_parts", len(self._staging.parts))
             self._retention.step()
+            if asked:
+                return True  # The seal can be read at once.
         due = monotonic - self._checkpoint_at >= self.settings.checkpoint
         if self._position > self._staging.position and (
             due or (caught_up and self._cut_since_checkpoint)
@@ -349,40 +349,6 @@ class Archiver:
         if not self._merge.step():
             self._merge = None
         return True
-
-    def _decide(self) -> None:
-        """Ask for the cuts that are due; at most one seal per reason at a time."""
-        assert self._staging is not None
-        if self._append_control is None:
-            return
-        now_ns = self._clock.now_ns()
-        parts = self._parts()
-        if sum(part.asked for part in parts) >= PARTS_PER_SEAL:
-            return
-        chosen = choose(
-            parts, now_ns, self._clock.monotonic(), self._settling,
-            self._reporters.running_imports(now_ns),
-        )  # fmt: skip
-        early = choose_early(parts, self._open_bytes(), self._early_bytes)
-        if early:
-            chosen = {EARLY: early, **chosen}
-        for reason, found in chosen.items():
-            self._ask(reason, [part for part in found if not part.asked][:PARTS_PER_SEAL])
-
-    def _ask(self, reason: str, parts: list[OpenPart]) -> None:
-        assert self._append_control is not None
-        if not parts:
-            return
-        try:
-            self._append_control(SEAL_FRAME, seal_body(reason, parts))
-        except (OpenTrailError, OSError) as error:
-            self._metrics.problem(
-                SEAL_PROBLEM, f"{len(parts)} parts are due, but ingest took no seal: {error}"
-            )
-            return
-        self._metrics.healed(SEAL_PROBLEM)
-        for part in parts:
-            part.asked = True
 
     def _open_bytes(self) -> float:
         """What the frames of open parts took in the log, about."""

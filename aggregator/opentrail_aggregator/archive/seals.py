@@ -12,7 +12,7 @@ from typing import Any
 from opentrail_aggregator.archive.cutter import Order
 from opentrail_aggregator.archive.gather import global_position
 from opentrail_aggregator.archive.keys import PartKey
-from opentrail_aggregator.archive.parts import EARLY, OpenPart, Settling, due
+from opentrail_aggregator.archive.parts import OpenPart, Settling, due
 from opentrail_aggregator.wal.log import LogEntry
 
 SEAL_FRAME = "seal"
@@ -88,15 +88,3 @@ def cut_name(position: int, place: int) -> str:
     """The name of a cut: where in the log, and which one there."""
     return f"{position:020d}-{place:04d}"
 
-
-__all__ = [
-    "EARLY",
-    "PARTS_PER_SEAL",
-    "SEAL_FRAME",
-    "AppendControl",
-    "choose",
-    "choose_early",
-    "cut_name",
-    "orders_of",
-    "seal_body",
-]

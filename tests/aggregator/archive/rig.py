@@ -261,7 +261,7 @@ class Rig:
     def verify(self) -> Verification:
         return verify_manifests(self.home, self.destination, self.settings.prefix)
 
-    def keys(self, folder: str = "CloudTrail") -> list[str]:
+    def object_keys(self, folder: str = "CloudTrail") -> list[str]:
         return [each.key for each in self.reader.catalog.listed() if f"/{folder}/" in each.key]
 
     def manifests(self) -> list[Any]:

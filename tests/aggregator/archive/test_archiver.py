@@ -37,9 +37,9 @@ def test_a_quiet_hour_is_delivered_byte_for_byte_once_it_settled(tmp_path: Path)
     events = [event(n, NOON + n) for n in range(20)]
     rig.log.send(events)
     rig.pass_time(3500)
-    assert rig.keys() == []
+    assert rig.object_keys() == []
     rig.pass_time(300)
-    (key,) = rig.keys()
+    (key,) = rig.object_keys()
     assert content(rig, key) == expected_object(events)
     assert len(json.loads(gzip.decompress(rig.destination.read(key)))["Records"]) == 20
     assert key.startswith(KEY_BEGINS)
@@ -56,10 +56,8 @@ def test_nothing_is_staged_under_a_folder_named_awslogs(tmp_path: Path) -> None:
 
 def test_a_part_that_never_falls_silent_is_cut_ten_minutes_after_its_hour(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    number = 0
-    for _ in range(3600 // 60 + 15):
+    for number in range(3600 // 60 + 15):
         rig.log.send([event(number, NOON + min(number * 60, 3599))])
-        number += 1
         rig.pass_time(60)
     first = rig.manifests()[0]
     assert first.cut.reason == SETTLE_MAX
@@ -71,12 +69,12 @@ def test_late_events_make_a_later_part_and_leave_the_first_alone(tmp_path: Path)
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON)])
     rig.pass_time(2 * 3600)
-    (first,) = rig.keys()
+    (first,) = rig.object_keys()
     before = rig.destination.read(first)
     late = event(2, NOON + 5)
     rig.log.send([late])
     rig.pass_time(400)
-    keys = rig.keys()
+    keys = rig.object_keys()
     assert len(keys) == 2
     assert rig.destination.read(first) == before
     (second,) = set(keys) - {first}
@@ -90,9 +88,9 @@ def test_an_event_far_ahead_of_its_hour_is_not_kept_waiting_for_it(tmp_path: Pat
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON + 20 * 3600)])
     rig.pass_time(570)
-    assert rig.keys() == []
+    assert rig.object_keys() == []
     rig.pass_time(90)
-    assert len(rig.keys()) == 1
+    assert len(rig.object_keys()) == 1
     rig.assert_sound()
 
 
@@ -103,7 +101,7 @@ def test_an_event_a_little_ahead_of_its_hour_waits_with_that_hour(tmp_path: Path
     rig.pass_time(1800)
     rig.log.send([event(2, NOON + 3602)])
     rig.pass_time(3600)
-    assert len(rig.keys()) == 1
+    assert len(rig.object_keys()) == 1
     rig.assert_sound()
 
 
@@ -113,7 +111,7 @@ def test_a_part_is_cut_before_the_event_that_would_pass_the_limit(tmp_path: Path
     for begin in range(0, 100, 7):
         rig.log.send(events[begin : begin + 7])
         rig.pass_time(1)
-    sizes = [len(content(rig, key)) for key in rig.keys()]
+    sizes = [len(content(rig, key)) for key in rig.object_keys()]
     assert len(sizes) >= 4
     assert all(20_000 - 1_200 < size <= 20_000 for size in sizes)
     rig.pass_time(3600 + 400)
@@ -128,7 +126,7 @@ def test_no_object_passes_fifty_million_bytes(tmp_path: Path) -> None:
     for batch in range(56):
         rig.log.send([event(batch * 1000 + n, NOON, pad=900) for n in range(1000)])
     rig.work()
-    (key,) = rig.keys()
+    (key,) = rig.object_keys()
     size = len(content(rig, key))
     assert 49_990_000 < size <= 50_000_000
     rig.pass_time(3600 + 400)
@@ -150,7 +148,7 @@ def test_copies_are_left_out_and_each_account_region_hour_has_its_own_object(
     ]
     rig.log.send(mixed, copies=[3])
     rig.pass_time(3 * 3600)
-    assert sorted(content(rig, key) for key in rig.keys()) == sorted(
+    assert sorted(content(rig, key) for key in rig.object_keys()) == sorted(
         [
             expected_object([mixed[0], mixed[5]]),
             expected_object([mixed[1]]),
@@ -180,10 +178,10 @@ def test_the_category_decides_the_folder(
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON, category=category), event(2, NOON)])
     rig.pass_time(2 * 3600)
-    keys = rig.keys(folder)
+    keys = rig.object_keys(folder)
     assert any(b'"n":1,' in content(rig, key) for key in keys)
     assert all(f"_{folder}_" in key for key in keys)
-    assert len(keys) + len(rig.keys("CloudTrail")) >= 2 - (folder == "CloudTrail")
+    assert len(keys) + len(rig.object_keys("CloudTrail")) >= 2 - (folder == "CloudTrail")
     rig.assert_sound()
 
 
@@ -215,7 +213,7 @@ def test_ninety_days_imported_in_random_order_make_at_most_two_parts_each(tmp_pa
     for begin in range(0, len(events), 50):
         rig.log.send(events[begin : begin + 50], agent="import-1", kind="import")
         rig.pass_time(20)
-    assert rig.keys() == []
+    assert rig.object_keys() == []
     rig.log.append_control("import-ended", {"agent": "import-1"})
     rig.pass_time(60, step=1)
     per_part: dict[tuple[str, str, str], int] = {}
@@ -234,9 +232,9 @@ def test_an_import_that_falls_silent_is_not_waited_for_for_ever(tmp_path: Path) 
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON - 86400)], agent="import-1", kind="import")
     rig.pass_time(800)
-    assert rig.keys() == []
+    assert rig.object_keys() == []
     rig.pass_time(200)
-    assert len(rig.keys()) == 1
+    assert len(rig.object_keys()) == 1
 
 
 def test_live_events_are_not_held_back_by_an_import_of_the_same_hour(tmp_path: Path) -> None:
@@ -290,7 +288,7 @@ def test_a_stop_cuts_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     rig.start()
     rig.log.send([event(2, NOON)])
     rig.pass_time(2 * 3600)
-    assert len(rig.keys()) == 1
+    assert len(rig.object_keys()) == 1
     assert len(rig.records()) == 2
     rig.assert_sound()
 
@@ -303,11 +301,11 @@ def test_an_archive_made_again_from_the_log_has_the_same_keys_and_bytes(tmp_path
     rig.pass_time(2 * 3600)
     again = Rig(tmp_path / "two", log=rig.log, object_max_bytes=9_000, gzip_level=0, buffer=1 << 20)
     again.work()
-    objects = rig.keys()
+    objects = rig.object_keys()
     assert len(objects) > 5
-    assert again.keys() == objects
+    assert again.object_keys() == objects
     assert [content(again, key) for key in objects] == [content(rig, key) for key in objects]
-    assert again.keys("OpenTrail-Manifest") == rig.keys("OpenTrail-Manifest")
+    assert again.object_keys("OpenTrail-Manifest") == rig.object_keys("OpenTrail-Manifest")
     assert again.manifests() == rig.manifests()
 
 
@@ -317,14 +315,14 @@ def test_a_rebuild_over_what_is_there_finds_its_own_work_done(tmp_path: Path) ->
         rig.log.send([event(n, NOON + n * 600)])
         rig.pass_time(600)
     rig.pass_time(2 * 3600)
-    before = {key: rig.destination.read(key) for key in rig.keys() + rig.keys("OpenTrail-Manifest")}
+    before = {key: rig.destination.read(key) for key in rig.object_keys() + rig.object_keys("OpenTrail-Manifest")}
     rig.archiver.close()
     (tmp_path / "staging").rename(tmp_path / "lost")
     rig.settings = type(rig.settings)(gzip_level=0)
     rig.start()
     rig.work()
     rig.assert_sound()
-    after = {key: rig.destination.read(key) for key in rig.keys() + rig.keys("OpenTrail-Manifest")}
+    after = {key: rig.destination.read(key) for key in rig.object_keys() + rig.object_keys("OpenTrail-Manifest")}
     assert after == before
 
 
@@ -349,7 +347,7 @@ def test_when_ingest_takes_no_seal_it_is_a_problem_until_it_does(tmp_path: Path)
     rig.log.refuse_control = False
     rig.pass_time(10)
     assert rig.metrics.snapshot()["problems"] == []
-    assert len(rig.keys()) == 1
+    assert len(rig.object_keys()) == 1
 
 
 def test_lookup_finds_a_record_by_its_position_and_key(tmp_path: Path) -> None:
