@@ -13,7 +13,8 @@ what an event is; its answers are the same, only slower.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -28,9 +29,11 @@ from opentrail.batch import (
 )
 from opentrail.identity import (
     ALWAYS_GLOBAL,
+    KEY_BYTES,
     SOMETIMES_GLOBAL,
     canonical_region,
     event_key,
+    hour_of,
     is_global,
 )
 from opentrail.limits import EVENT_MAX_BYTES
@@ -41,7 +44,6 @@ from opentrail.record import (
     admit,
     admit_view,
     event_id_of,
-    parse_time,
 )
 from opentrail_aggregator.consolidate.policy import Policy
 from opentrail_aggregator.consolidate.verdict import NO_GROUP, Group
@@ -62,7 +64,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decoder = msgspec.json.Decoder(_Line)
-_PROBE_TIME = "2000-01-01T00:00:00Z"
+_view_decoder = msgspec.json.Decoder(RecordView)
 _MINUTES = {
     f"{minute:02d}:{second:02d}Z": 60 * minute + second
     for minute in range(60)
@@ -118,7 +120,7 @@ def examine(entry: "LogEntry", policy: Policy, future_seconds: int) -> Examined:
     found = Examined(lines=lines, sources=sources, items=batch_refused(entry.payload))
     latest = entry.appended_at_ns // 1_000_000_000 + future_seconds
     look = _Look(found, policy, entry.agent, latest)
-    views = None if _holds_too_large(raw, lines) else _decode_at_once(raw, len(lines))
+    views = None if _holds_too_large(raw, lines) else _decode_at_once(raw, lines)
     ordinal = 0
     for run in sources:
         through = ordinal + run.events
@@ -146,9 +148,9 @@ def _holds_too_large(raw: bytes, lines: list[bytes]) -> bool:
     return len(raw) > EVENT_MAX_BYTES and max(map(len, lines)) > EVENT_MAX_BYTES
 
 
-def _decode_at_once(raw: bytes, count: int) -> list[_Line] | None:
+def _decode_at_once(raw: bytes, lines: list[bytes]) -> list[_Line] | None:
     """A view per line, None where they have to be looked at one by one."""
-    if not (raw.startswith(b"{") and raw.endswith(b"}\n") and raw.count(b"}\n{") == count - 1):
+    if not all([line[:1] == b"{" and line[-1:] == b"}" for line in lines]):
         return None
     try:
         if not raw.isascii():
@@ -156,7 +158,23 @@ def _decode_at_once(raw: bytes, count: int) -> list[_Line] | None:
         views = _decoder.decode_lines(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return views if len(views) == count else None
+    return views if len(views) == len(lines) else None
+
+
+class _Place(NamedTuple):
+    """What all events of one account, region and hour have in common."""
+
+    seconds: int
+    """When the hour begins."""
+    group: int
+    head: bytes
+    """What stands before the eventID in the text that an event key is the hash of."""
+    tail: bytes
+
+
+_Name = tuple[str, str, str, str]
+"""Account, the record's region, the first 14 characters of eventTime, and the global region if the
+event is of a global service."""
 
 
 class _Look:
@@ -167,39 +185,68 @@ class _Look:
         self._policy = policy
         self._agent = agent
         self._latest = latest
-        self._hours: dict[str, int | None] = {}
-        """`2026-11-24T13:` -> seconds since 1970, None if it is no beginning of a time."""
-        self._places: dict[tuple[str, str], bool] = {}
-        """Account and region of a regional record -> admissible, and within the grant."""
+        self._places: dict[_Name, _Place | None] = {}
+        """None: anything speaks against it, so look slowly and find out what."""
         self._groups: dict[tuple[str, str, int], int] = {}
-        self._global = ALWAYS_GLOBAL | SOMETIMES_GLOBAL | policy.global_services
+        self._maybe_global = ALWAYS_GLOBAL | SOMETIMES_GLOBAL | policy.global_services
 
     def quickly(self, ordinal: int, views: list[_Line], run: SourceRun) -> None:
         """Lines from `ordinal` on, of one source, by their decoded views."""
-        hours, places, global_services = self._hours, self._places, self._global
-        for view in views:
-            time, event_id, source = view.eventTime, view.eventID, view.eventSource
-            account, region = view.recipientAccountId, view.awsRegion
-            if (
-                type(time) is str
-                and type(event_id) is str
-                and type(account) is str
-                and type(region) is str
-                and type(source) is str
-                and source not in global_services
-                and 0 < len(event_id) <= _PLAIN_ID_CHARACTERS
-                and event_id.isprintable()
-            ):
-                begin, place = time[:14], (account, region)
-                base = hours[begin] if begin in hours else self._hour(begin)
-                rest = _MINUTES.get(time[14:])
-                plain = places[place] if place in places else self._place(place)
-                if plain and base is not None and rest is not None:
-                    self._event(ordinal, account, region, base + rest, event_id)
-                    ordinal += 1
-                    continue
-            self.slowly(ordinal, run)
-            ordinal += 1
+        found, places, maybe_global = self._found, self._places, self._maybe_global
+        add_time, add_key, add_group = found.times.append, found.keys.append, found.group_of.append
+        latest = self._latest
+        for at, view in enumerate(views, ordinal):
+            event_id = view.eventID
+            try:
+                begin = view.eventTime[:14]
+                if view.eventSource in maybe_global:
+                    place = self._maybe_global_place(at, view)
+                else:
+                    name = (view.recipientAccountId, view.awsRegion, begin, "")
+                    place = places[name] if name in places else self._open_place(name)
+                rest = _MINUTES.get(view.eventTime[14:])
+                plain = 0 < len(event_id) <= _PLAIN_ID_CHARACTERS and event_id.isprintable()
+            except (TypeError, AttributeError):  # A member of another type than it should have.
+                place = rest = plain = None
+            if place is None or rest is None or not plain or place.seconds + rest > latest:
+                self.slowly(at, run)
+                continue
+            add_time(place.seconds + rest)
+            add_group(place.group)
+            text = place.head + event_id.encode("utf-8", "surrogatepass") + place.tail
+            add_key(blake2b(text, digest_size=KEY_BYTES).digest())
+
+    def _maybe_global_place(self, ordinal: int, view: _Line) -> _Place | None:
+        """The place of an event whose service may be global: that needs the whole view."""
+        whole = _view_decoder.decode(self._found.lines[ordinal])
+        services = self._policy.global_services
+        globally = ""
+        if is_global(whole, services):
+            globally = canonical_region(whole, view.awsRegion, services)
+        name = (view.recipientAccountId, view.awsRegion, view.eventTime[:14], globally)
+        return self._places[name] if name in self._places else self._open_place(name)
+
+    def _open_place(self, name: "_Name") -> _Place | None:
+        """The place of that name, None if anything speaks against events there."""
+        account, region, begin, globally = name
+        probe = RecordView(
+            eventTime=f"{begin}00:00Z", eventID="x", recipientAccountId=account, awsRegion=region
+        )
+        what = admit_view(probe, 0)
+        place = None
+        # Equal: nothing else stood in for what the record says.
+        if isinstance(what, Admitted) and (what.account, what.region) == (account, region):
+            canonical = globally or region
+            if self._policy.allows(self._agent, account, canonical, is_global=bool(globally)):
+                hour = hour_of(what.time_s)
+                place = _Place(
+                    what.time_s,
+                    self._group(account, canonical, hour),
+                    f"{account}\0".encode(),
+                    f"\0{hour}".encode(),
+                )
+        self._places[name] = place
+        return place
 
     def slowly(self, ordinal: int, run: SourceRun) -> None:
         """One line by the full rules."""
@@ -222,46 +269,27 @@ class _Look:
             detail = f"{self._agent!r} does not speak for {what.account} {region}"
             self._refuse(ordinal, Refused("outside_grant", detail))
             return
-        if derived and not event_id_of(what.view):
-            self._found.derived[ordinal] = derived
-        self._event(ordinal, what.account, region, what.time_s, what.event_id)
-
-    def _event(self, ordinal: int, account: str, region: str, time: int, event_id: str) -> None:
-        found = self._found
-        if time > self._latest:
-            detail = f"eventTime is {time - self._latest} s beyond what is taken"
+        if what.time_s > self._latest:
+            detail = f"eventTime is {what.time_s - self._latest} s beyond what is taken"
             self._refuse(ordinal, Refused("future", detail))
             return
-        hour = time // 3600
+        if derived and not event_id_of(what.view):
+            self._found.derived[ordinal] = derived
+        hour = hour_of(what.time_s)
+        self._found.times.append(what.time_s)
+        self._found.group_of.append(self._group(what.account, region, hour))
+        self._found.keys.append(event_key(what.account, what.event_id, hour))
+
+    def _group(self, account: str, region: str, hour: int) -> int:
         group = (account, region, hour)
         index = self._groups.get(group)
         if index is None:
-            index = self._groups[group] = len(found.groups)
-            found.groups.append(Group(account, region, hour))
-        found.times.append(time)
-        found.keys.append(event_key(account, event_id, hour))
-        found.group_of.append(index)
+            index = self._groups[group] = len(self._found.groups)
+            self._found.groups.append(Group(account, region, hour))
+        return index
 
     def _refuse(self, ordinal: int, why: Refused) -> None:
-        found = self._found
-        found.derived.pop(ordinal, None)
-        found.refused[ordinal] = why
-        found.times.append(0)
-        found.keys.append(b"")
-        found.group_of.append(NO_GROUP)
-
-    def _hour(self, begin: str) -> int | None:
-        base = parse_time(f"{begin}00:00Z") if len(begin) == 14 else None
-        self._hours[begin] = base
-        return base
-
-    def _place(self, place: tuple[str, str]) -> bool:
-        """Whether nothing speaks against regional events of this account and region."""
-        account, region = place
-        probe = RecordView(
-            eventTime=_PROBE_TIME, eventID="x", recipientAccountId=account, awsRegion=region
-        )
-        self._places[place] = isinstance(admit_view(probe, 0), Admitted) and self._policy.allows(
-            self._agent, account, region, is_global=False
-        )
-        return self._places[place]
+        self._found.refused[ordinal] = why
+        self._found.times.append(0)
+        self._found.keys.append(b"")
+        self._found.group_of.append(NO_GROUP)

@@ -76,7 +76,7 @@ def test_what_is_no_event_is_refused_and_its_neighbours_are_kept(
     ],
 )
 def test_what_is_odd_and_yet_an_event_is_kept_once(world: World, odd: bytes) -> None:
-    defaults = {"account": "111122223333", "region": "eu-west-1"}
+    defaults: dict[str, Any] = {"account": "111122223333", "region": "eu-west-1"}
     at = world.send([odd, line("n"), odd], **defaults)
     assert world.outcomes(at) == [KEPT, KEPT, COPY]
     assert world.items() == []
