@@ -29,18 +29,24 @@ def plan_repairs(directory: Path, clock: Clock, files: Files = DISK) -> list[Ste
     """What would make the log whole, as far as that is possible."""
     steps: list[Step] = []
     firsts = segment_positions(files.list(directory))
-    for place, first in enumerate(firsts):
+    heads = {first: read_head(files, directory / segment_name(first)) for first in firsts}
+    misnamed = {
+        first: head for first, head in heads.items() if head is not None and head["first"] != first
+    }
+    for first, head in misnamed.items():
         path = directory / segment_name(first)
-        head = read_head(files, path)
-        if head is not None and head["first"] != first:
-            steps.append(_rename(files, path, directory / segment_name(int(head["first"])), head))
-            continue
-        if place == len(firsts) - 1:
-            continue  # The open segment is recovered by the next start.
+        steps.append(_rename(files, path, directory / segment_name(int(head["first"])), head))
+    # Where each segment ends follows from the true beginning of the next one.
+    true = sorted({first for first in firsts if first not in misnamed}
+                  | {int(head["first"]) for head in misnamed.values()})  # fmt: skip
+    for first, following in zip(true, true[1:], strict=False):
+        path = directory / segment_name(first)
+        if not files.exists(path):
+            continue  # Not under its name yet: planned again once it is.
         content = files.read(path, 0, files.size(path))
         scan = scan_segment(content)
         if scan.footer is None:
-            steps.append(_seal(files, path, content, scan, firsts[place + 1], clock))
+            steps.append(_seal(files, path, content, scan, following, clock))
     return steps
 
 
