@@ -58,6 +58,9 @@ def _run(options: argparse.Namespace) -> int:
     home.run.mkdir(parents=True, exist_ok=True)
     lock = acquire_lock(home.run / "locks" / "supervisor.lock", clock)
     metrics = Metrics("supervisor", clock)
+    for group in groups:
+        # Also the ones that never fail: health knows from here which roles should run.
+        metrics.increment("opentrail_process_restarts_total", 0, process="+".join(group))
     report = Report(clock, metrics)
     publisher = Publisher(home, [metrics], clock)
     supervisor = Supervisor(

@@ -51,10 +51,9 @@ def _index(parts: Parts) -> SteppingRole:
 
     return Indexer(
         parts.settings.place,
-        parts.settings.index,
+        parts.settings,
         parts.clock,
         parts.metrics,
-        retention=parts.settings.retention,
         archive=ArchivedEvents(parts.settings),
     )
 
@@ -83,9 +82,23 @@ def _archive(parts: Parts) -> SteppingRole:
 
 
 def _api(parts: Parts) -> ServingRole:
+    from opentrail_aggregator.api.arrivals import IndexArrivals
     from opentrail_aggregator.api.server import ApiServer
+    from opentrail_aggregator.archive_source import destination_of
+    from opentrail_aggregator.index.engine import IndexEngine
+    from opentrail_aggregator.status.stores import open_stores
 
-    return ApiServer(parts.settings.place, parts.settings, parts.clock, parts.metrics)
+    settings, home = parts.settings, parts.settings.place
+    return ApiServer(
+        home,
+        settings,
+        parts.clock,
+        parts.metrics,
+        engine=IndexEngine(home, settings.search, parts.clock),
+        stores=open_stores(settings, parts.clock),
+        arrivals=IndexArrivals(home, parts.clock, settings.search.open_days_max),
+        destination=destination_of(settings),
+    )
 
 
 SERVING: dict[str, Callable[[Parts], ServingRole]] = {"ingest": _ingest, "api": _api}

@@ -6,9 +6,10 @@ at one position. Neither of them imports the archive; this is handed to them whe
 
 from collections.abc import Iterator
 
+from opentrail.clock import SystemClock
 from opentrail_aggregator.archive.catalog import Catalog
 from opentrail_aggregator.archive.destination import Destination
-from opentrail_aggregator.archive.local_directory import LocalDirectory
+from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.consolidate.verdict import Group
 from opentrail_aggregator.index.archived import ArchivedEvent
@@ -17,7 +18,7 @@ from opentrail_aggregator.wal.disk_reader import open_reader
 
 def destination_of(settings: AggregatorSettings) -> Destination:
     """Where the archive lies."""
-    return LocalDirectory(settings.place, settings.archive.bucket)
+    return open_destination(settings.place, settings.archive, SystemClock())
 
 
 def catalog_of(settings: AggregatorSettings) -> Catalog:

@@ -15,6 +15,7 @@ from opentrail_aggregator.api.access import LoopbackAccess, refuse_other_than_lo
 from opentrail_aggregator.api.agents import AgentHandlers
 from opentrail_aggregator.api.answers import NotFound, error_answer
 from opentrail_aggregator.api.archive import ArchiveHandlers
+from opentrail_aggregator.api.arrivals import Arrivals
 from opentrail_aggregator.api.events import EventHandlers
 from opentrail_aggregator.api.inbox import Inbox
 from opentrail_aggregator.api.quarantine import QuarantineHandlers
@@ -22,6 +23,7 @@ from opentrail_aggregator.api.routes import Route, add_routes
 from opentrail_aggregator.api.searching import Searching
 from opentrail_aggregator.api.settings import parse_address
 from opentrail_aggregator.api.status import StatusHandlers
+from opentrail_aggregator.api.tailing import TailHandlers
 from opentrail_aggregator.api.watching import WatchHandlers
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.config import AggregatorSettings
@@ -33,6 +35,7 @@ from opentrail_aggregator.status.counting import CountsStores
 ENDPOINT = "endpoint.json"
 BODY_MAX_BYTES = 1024 * 1024
 STOP_SECONDS = 2.0
+WAIT_SECONDS = 10.0
 _HEAD_MAX_BYTES = 32 * 1024
 
 
@@ -49,6 +52,7 @@ class ApiServer:
         metrics: Metrics,
         engine: Engine,
         stores: CountsStores,
+        arrivals: Arrivals,
         destination: Destination,
     ) -> None:
         self._home = home
@@ -61,6 +65,7 @@ class ApiServer:
         )
         self._watching = WatchHandlers(home, clock, settings.http.delivery_lag_max, metrics)
         self._events = EventHandlers(engine, self._searching, clock)
+        self._tail = TailHandlers(arrivals, self._searching, clock)
         self._status = StatusHandlers(home, settings, clock, stores, self._watching)
         self._agents = AgentHandlers(home, clock, self._inbox)
         self._quarantine = QuarantineHandlers(home, clock, self._inbox)
@@ -87,20 +92,28 @@ class ApiServer:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, host, port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise ConfigError(
-                    f"http.listen: {self._settings.http.listen} cannot be opened "
-                    f"({error.strerror}); is another server there? choose another with --http"
-                ) from error
+            await self._listen(runner, host, port)
             url = self._publish_endpoint(host, runner.addresses[0][1])
             yield url
         finally:
             self._searching.close()
             self._inbox.close()
             await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner, host: str, port: int) -> None:
+        """Open the port, waiting a while for a predecessor that is just dying."""
+        until = self._clock.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                await web.TCPSite(runner, host, port).start()
+                return
+            except OSError as error:
+                if self._clock.monotonic() >= until:
+                    raise ConfigError(
+                        f"http.listen: {self._settings.http.listen} cannot be opened "
+                        f"({error.strerror}); is another server there? choose another with --http"
+                    ) from error
+            await self._clock.sleep(0.1)
 
     def _application(self) -> web.Application:
         application = web.Application(
@@ -120,6 +133,7 @@ class ApiServer:
             Route("GET", "/metrics", "observe", watching.metrics),
             Route("GET", "/api/events", "search", self._events.list_events),
             Route("GET", "/api/events/{id}", "search", self._events.get_event),
+            Route("GET", "/api/tail", "search", self._tail.tail),
             Route("GET", "/api/count", "search", self._events.count),
             Route("GET", "/api/status", "inspect", self._status.status),
             Route("GET", "/api/agents", "inspect", self._agents.list_agents),

@@ -58,12 +58,10 @@ class StatusHandlers:
         snapshots, health = self._watching.health()
         table = await asyncio.to_thread(self._agents.read)
         now_ns = self._clock.now_ns()
+        stages = ("consolidate", "index")
         lags = [
-            value
-            for role in ("consolidate", "index")
-            for value in values(
-                snapshots.get(role, {"metrics": []}), f"opentrail_{role}_lag_seconds"
-            )
+            max(values(snapshots[role], f"opentrail_{role}_lag_seconds"), default=0.0)
+            for role in stages
             if health.up.get(role)
         ]
         return json_answer(
@@ -72,7 +70,7 @@ class StatusHandlers:
                 "at": iso_time(now_ns // 1_000_000_000),
                 **sums,
                 "recounted": recount,
-                "lag_seconds": round(sum(lags), 3) if len(lags) == 2 else None,
+                "lag_seconds": round(sum(lags), 3) if len(lags) == len(stages) else None,
                 "agents": agents_of(table, now_ns),
                 "grants": table.settings.get("grants", []),
                 "room": self._room(snapshots),

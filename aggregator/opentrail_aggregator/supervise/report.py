@@ -4,6 +4,7 @@ A process that ended is a problem from that moment until its successor has lived
 one that cannot be started. Health and metrics read it from the supervisor's own status file.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from opentrail_aggregator.supervise.child import Child, Ended
 
 WELL_AFTER_SECONDS = 5.0
 """A successor that lives this long ends the problem; health promises to be true within 15 s."""
+
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
 
 class Report:
@@ -34,8 +38,11 @@ class Report:
         self._out(f"{moment} {text}")
 
     def line(self, name: str, text: str) -> None:
-        """A line that a process wrote."""
-        self.say(f"{name}: {text}")
+        """A line that a process wrote; one that is a report itself has its time already."""
+        if _DATED.match(text):
+            self._out(text)
+        else:
+            self.say(f"{name}: {text}")
 
     def ended(self, ended: Ended, delay: float | None) -> None:
         """A process ended unasked."""

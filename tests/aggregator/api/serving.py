@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from opentrail.clock import SystemClock
+from opentrail_aggregator.api.arrivals import Arrived
 from opentrail_aggregator.api.server import ApiServer
 from opentrail_aggregator.archive_source import destination_of
 from opentrail_aggregator.config import load
@@ -119,6 +120,21 @@ class ToldStores:
         return self.told
 
 
+class ListArrivals:
+    """New events are what a test appends."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+
+    def through(self) -> int:
+        return max((each.position for each in self.hits), default=0)
+
+    def since(
+        self, query: str, after: int, limit: int, scope: Scope, deadline: Deadline
+    ) -> Arrived:
+        return Arrived([each for each in self.hits if each.position > after], self.through())
+
+
 def hit(number: int, **members: object) -> Hit:
     """An event; the spaces in its record are there to be kept."""
     event_id = f"{number:08x}-0000-4000-8000-000000000000"
@@ -149,7 +165,10 @@ def figures(**changes: Any) -> Figures:
 
 @contextlib.asynccontextmanager
 async def serving(
-    home: Path, engine: ListEngine | None = None, stores: ToldStores | None = None
+    home: Path,
+    engine: ListEngine | None = None,
+    stores: ToldStores | None = None,
+    arrivals: "ListArrivals | None" = None,
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, ApiServer]]:
     """A client of a port that is open inside the block."""
     settings = load(None, {"home": str(home), "http.listen": "127.0.0.1:0"})
@@ -161,6 +180,7 @@ async def serving(
         Metrics("api", clock),
         engine or ListEngine(),
         stores or ToldStores(figures()),
+        arrivals or ListArrivals(),
         destination_of(settings),
     )
     async with server.serving() as url, aiohttp.ClientSession(url) as client:
