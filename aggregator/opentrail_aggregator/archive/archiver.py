@@ -8,7 +8,7 @@ that the log may be released. Everything behind it is repeated after a crash wit
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from opentrail.clock import Clock
@@ -367,7 +367,7 @@ class Archiver:
         """The frame before all of these global positions, where there are any."""
         return min((self._position, *((first >> 16) - 1 for first in firsts)))
 
-    def _parts(self) -> Iterable[OpenPart]:
+    def _parts(self) -> Collection[OpenPart]:
         assert self._staging is not None
         return self._staging.parts.values()
 
