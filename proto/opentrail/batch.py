@@ -18,6 +18,7 @@ the head, checked against `opentrail.limits`, and decompression stops where they
 import base64
 import hashlib
 import struct
+import threading
 from dataclasses import dataclass
 
 import msgspec
@@ -154,6 +155,16 @@ _refused_decoder = msgspec.json.Decoder(RefusedItem)
 _encoder = msgspec.json.Encoder()
 
 
+class _OfThread(threading.local):
+    """A compressor is dear to set up and serves one thread at a time: each keeps its own."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+
+
+_of_thread = _OfThread()
+
+
 def digest_of(payload: bytes) -> bytes:
     """What tells a batch sent again from another batch under the same number."""
     return hashlib.blake2b(payload, digest_size=16).digest()
@@ -226,7 +237,10 @@ def batch_refused(payload: bytes) -> list[RefusedItem]:
 def _compress(raw: bytes, level: int) -> bytes:
     if not raw:
         return b""
-    return zstandard.ZstdCompressor(level=level, write_checksum=True).compress(raw)
+    compressors = _of_thread.compressors
+    if level not in compressors:
+        compressors[level] = zstandard.ZstdCompressor(level=level, write_checksum=True)
+    return compressors[level].compress(raw)
 
 
 def _decompress(data: bytes, raw_bytes: int) -> bytes:
