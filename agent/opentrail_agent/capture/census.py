@@ -11,7 +11,6 @@
 Nothing is read here but what it takes to know a file again.
 """
 
-import contextlib
 import logging
 import os
 import resource

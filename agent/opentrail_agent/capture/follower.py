@@ -159,7 +159,7 @@ class Follower:
                 self._grow_prefix(content, offset, chunk)
             self._recent = (self._recent + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
             self._splitter.feed(chunk)
-            self._cut = self._splitter.pieces()
+            self._cut = self._splitter.pieces(more=len(chunk) == CHUNK_BYTES)
             self._quantum -= len(chunk)
 
     def finish(self, draft: Draft, why: str = "") -> None:

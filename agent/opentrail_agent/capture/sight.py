@@ -4,7 +4,10 @@ This is the quick look for what nearly all input is. It only ever says yes when 
 say yes to every line; a no costs nothing but a closer look, line by line.
 """
 
+import io
+import operator
 import re
+from typing import Any
 
 import msgspec
 
@@ -17,12 +20,21 @@ _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _KNOWN_MAX = 20_000
 
 
+class _Glance(msgspec.Struct, gc=False):
+    """What admission asks for, in the types that nearly all records have."""
+
+    eventTime: str
+    eventID: str
+    awsRegion: str = ""
+    recipientAccountId: str = ""
+
+
 class _Identity(msgspec.Struct, gc=False):
     accountId: str = ""
 
 
-class _Glance(msgspec.Struct, gc=False):
-    """What admission asks for, in the types that real records have."""
+class _SecondGlance(msgspec.Struct, gc=False):
+    """The same, where the account may have to be the caller's: a third dearer."""
 
     eventTime: str
     eventID: str
@@ -31,51 +43,54 @@ class _Glance(msgspec.Struct, gc=False):
     userIdentity: _Identity | None = None
 
 
+_first = operator.itemgetter(0)
+_ending = operator.itemgetter(slice(-2, None))
+
+
 class Sight:
     """The quick look at blocks of one source; `account`, `region` stand in where none is said."""
 
     def __init__(self, account: str, region: str) -> None:
         self._account = account
         self._region = region
-        self._decoder = msgspec.json.Decoder(_Glance)
+        self._glances = msgspec.json.Decoder(_Glance)
+        self._second_glances = msgspec.json.Decoder(_SecondGlance)
         self._times: set[str] = set()
 
     def count(self, block: bytes) -> int:
         """How many events `block` is made of, one a line; 0: it needs a closer look."""
-        lines = block.count(b"\n")
-        if not lines or not block.startswith(b"{") or not block.endswith(b"}\n"):
+        if b"\r" in block:
             return 0
+        lines = io.BytesIO(block).readlines()
         # A value cannot hold `}` LF `{`: so every line is at least one value, and as many values
         # as lines means that each is exactly one.
-        if block.count(b"}\n{") != lines - 1 or b"\r" in block:
+        if set(map(_first, lines)) != {0x7B} or set(map(_ending, lines)) != {b"}\n"}:
             return 0
         try:
-            glances = self._decoder.decode_lines(block)
+            glances: list[Any] = self._glances.decode_lines(block)
             if not block.isascii():
                 block.decode()  # What the decoder skips it does not check.
+            accounts = {glance.recipientAccountId or self._account for glance in glances}
+            if "" in accounts:
+                glances = self._second_glances.decode_lines(block)
+                accounts = {_account_of(glance) or self._account for glance in glances}
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return 0
-        if len(glances) != lines or not self._all_admitted(glances):
+        if len(glances) != len(lines) or not all(map(_ACCOUNT.fullmatch, accounts)):
             return 0
-        if len(block) > EVENT_MAX_BYTES and max(map(len, block.split(b"\n"))) > EVENT_MAX_BYTES:
+        if not self._all_admitted(glances):
             return 0
-        return lines
+        if len(block) > EVENT_MAX_BYTES and max(map(len, lines)) > EVENT_MAX_BYTES:
+            return 0
+        return len(lines)
 
-    def _all_admitted(self, glances: list[_Glance]) -> bool:
+    def _all_admitted(self, glances: list[Any]) -> bool:
         times = {glance.eventTime for glance in glances} - self._times
         if any(parse_time(text) is None for text in times):
             return False
         if len(self._times) > _KNOWN_MAX:
             self._times.clear()
         self._times |= times
-        accounts = {
-            glance.recipientAccountId
-            or (glance.userIdentity.accountId if glance.userIdentity else "")
-            or self._account
-            for glance in glances
-        }
-        if not all(map(_ACCOUNT.fullmatch, accounts)):
-            return False
         regions = {glance.awsRegion or self._region for glance in glances}
         if not all(map(_REGION.fullmatch, regions)):
             return False
@@ -84,3 +99,8 @@ class Sight:
         if not all(ids) or max(map(len, ids)) * 4 > EVENT_ID_MAX_BYTES:
             return False
         return "".join(ids).isprintable()
+
+
+def _account_of(glance: _SecondGlance) -> str:
+    identity = glance.userIdentity
+    return glance.recipientAccountId or (identity.accountId if identity else "")

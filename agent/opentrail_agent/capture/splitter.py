@@ -48,6 +48,7 @@ _RECORDS = re.compile(rb'\{[ \t\r\n]*"Records"[ \t\r\n]*:[ \t\r\n]*\[')
 _RECORDS_TEXT = b'{"Records":['
 _RECORDS_MAX_BYTES = 4096  # with all its white space
 _INDENT_MAX_BYTES = 4096
+_LINE_MAX_BYTES = 64 * 1024
 _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -140,8 +141,9 @@ class Splitter:
         self._scan -= done
         self._at = 0
 
-    def pieces(self, final: bool = False) -> Iterator[Piece]:
-        """What can be cut now; `final`: the content ends here."""
+    def pieces(self, final: bool = False, more: bool = False) -> Iterator[Piece]:
+        """What can be cut now; `final`: the content ends here; `more`: it is known to go on, so
+        the beginning of a line can wait for its end."""
         while True:
             if self._ender is None:
                 self._skip_separators()
@@ -151,6 +153,8 @@ class Splitter:
                 if block is not None:
                     yield block
                     continue
+                if more and self._is_line_in_progress():
+                    return
                 began = self._begin_value(final)
                 if began is None:
                     continue
@@ -190,6 +194,13 @@ class Splitter:
             return None
         self._finish(end, is_whole=True)
         return Block(offset, block, count, self._base + end)
+
+    def _is_line_in_progress(self) -> bool:
+        return (
+            self._layout == "lines"
+            and self.held_bytes <= _LINE_MAX_BYTES
+            and self._data.find(b"\n", self._at) < 0
+        )
 
     # The beginning of a value.
 
