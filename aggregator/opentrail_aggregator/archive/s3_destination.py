@@ -147,6 +147,7 @@ class S3Destination:
                 **info.metadata, METADATA_SHA256: info.sha256, METADATA_BYTES: str(info.bytes)
             },
             # The server compares: damage on the way is refused and sent again.
+            "ChecksumAlgorithm": "SHA256",
             "ChecksumSHA256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
             **self._options(),
         }  # fmt: skip
