@@ -74,6 +74,8 @@ class Spool:
         self._store = self._open_store()
         self._skip_acknowledged()
         self.held_bytes = self._store.size_bytes
+        """Bytes on disk; heads and footers of new segments are counted a little later."""
+        self._uncounted = 0
         self._drop()
 
     @property
@@ -104,10 +106,16 @@ class Spool:
                 refused=batch.refused,
                 now_ns=self._clock.now_ns(),
             )
-            self.held_bytes += HEADER_BYTES + len(batch.payload)
+            size = HEADER_BYTES + len(batch.payload)
+            self.held_bytes += size
+            self._uncounted += size
         crash_point("agent.spool.appended")
         self._store.sync()
         crash_point("agent.spool.synced")
+        if self._uncounted > self._segment_bytes:
+            self._uncounted = 0
+            self.held_bytes = self._store.size_bytes
+            self._drop()  # A segment that was acknowledged before it was sealed.
         return self._store.synced_position
 
     def acknowledge(self, position: int) -> None:
@@ -135,7 +143,9 @@ class Spool:
         """
         self._store.abandon()
         self._store = self._open_store()
+        self._skip_acknowledged()
         self.held_bytes = self._store.size_bytes
+        self._drop()
 
     def reader(self) -> SegmentReader:
         """A reader of the frames, for another thread."""

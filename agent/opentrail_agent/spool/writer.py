@@ -197,7 +197,7 @@ class SpoolWriter:
         await future
 
     def _refuse_if_stopped(self) -> None:
-        if self._closing or not self._thread.is_alive():
+        if self._closing:
             raise SpoolStoppedError(f"{self._spool.directory}: the spool is closed")
 
     async def _wait_for_room(self, size: int) -> None:
@@ -273,7 +273,8 @@ class SpoolWriter:
             except OSError as error:
                 self._report(error)
                 if not self._recover():
-                    return  # Closing: nothing of this was promised.
+                    self._tell(_reject, group, SpoolStoppedError("the spool was closed"))
+                    return
                 done = self._spool.next_position - first
         self._metrics.healed("spool_disk")
         with self._lock:
@@ -338,6 +339,7 @@ class SpoolWriter:
         self._room_signal = asyncio.Event()
 
     def _fail(self, error: BaseException) -> None:
+        self._closing = True  # The thread may still be alive for a moment: nobody is served now.
         self._abandon_waiting(SpoolStoppedError(f"the spool's thread failed: {error!r}"))
         if not self._failed.done():
             self._failed.set_exception(error)
@@ -351,6 +353,12 @@ class SpoolWriter:
         for future in waiting:
             if not future.done():
                 future.set_exception(reason)
+
+
+def _reject(group: list[_Waiting], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)
 
 
 def _resolve(futures: "list[asyncio.Future[int]]", value: int) -> None:
