@@ -39,11 +39,22 @@ def stranger(installation: Installation) -> Iterator[Stranger]:
         yield each
 
 
-def test_a_batch_is_acknowledged_and_its_repetition_too(stranger: Stranger) -> None:
+def test_a_batch_is_acknowledged_and_its_repetition_is_passed_over(stranger: Stranger) -> None:
     assert stranger.say_hello().kind == "welcome"
     assert stranger.send(1, batch(LINES[:2])) == Answer("acknowledge", {1: 1})
+    stranger.send_batch(1, batch(LINES[:2]))
     assert stranger.send(2, batch(LINES[2:4])) == Answer("acknowledge", {1: 2})
-    assert stranger.send(2, batch(LINES[2:4])) == Answer("acknowledge", {1: 2})
+
+
+def test_a_stream_that_comes_back_is_told_what_is_held(
+    installation: Installation, stranger: Stranger
+) -> None:
+    stranger.say_hello()
+    stranger.send(1, batch(LINES[:2]))
+    with Stranger(installation.home, installation.grpc) as again:
+        again.epoch = stranger.epoch
+        assert again.say_hello().fields[4] == 1
+        assert again.send(1, batch(LINES[:2])) == Answer("acknowledge", {1: 1})
 
 
 def test_a_gap_is_refused_with_the_number_expected(stranger: Stranger) -> None:
