@@ -42,7 +42,7 @@ _FOOTER_BYTES = _FOOTER.size + 4
 _MAGIC = b"OTIDRUN1"
 FILTER_BITS = 16
 _KEY_MASK = np.uint64((1 << KEY_BITS) - 1)
-_SYNC_BYTES = 16 << 20
+_SYNC_BYTES = 4 << 20
 
 Mapper = Callable[[Path], memoryview]
 
