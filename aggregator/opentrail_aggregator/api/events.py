@@ -6,6 +6,7 @@ need the memory of one page.
 """
 
 import functools
+import logging
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from opentrail_aggregator.api.searching import Searching
 from opentrail_aggregator.api.times import iso_time, period_of
 from opentrail_aggregator.search.engine import Deadline, Engine, Hit, Page, Scope
 
+_log = logging.getLogger(__name__)
 PAGE_DEFAULT = 50
 PAGE_MAX = 1000
 STREAM_PAGE = 1000
@@ -121,11 +123,19 @@ class EventHandlers:
         scope = scope_of(request)
         response: web.StreamResponse | None = None
         while True:
-            page = await self._searching.ask(
-                functools.partial(
-                    self._page, query, start, end, min(left, STREAM_PAGE), cursor, scope
-                )
-            )
+            size = min(left, STREAM_PAGE)
+            ask = functools.partial(self._page, query, start, end, size, cursor, scope)
+            try:
+                page = await self._searching.ask(ask)
+            except Exception as error:
+                if response is None:
+                    raise
+                # The status is sent already. What is left is to break off, so that a cut answer
+                # cannot be taken for a whole one.
+                _log.warning("a stream of events breaks off: %s", error)
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
             if response is None:
                 # Only now: an error in the first page is still an answer with its own status.
                 response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from opentrail_aggregator.cli.client import server_of
 from opentrail_aggregator.cli.table import Column, Table
 
-_COLUMNS = (
+COLUMNS = (
     Column("AGENT", 8, importance=9),
     Column("STATE", 7, importance=7),
     Column("LAST HEARD", 8, importance=6),
@@ -24,7 +24,7 @@ def show_list(options: argparse.Namespace) -> int:
     if options.output == "json":
         print(json.dumps(agents, indent=2))
         return 0
-    print("\n".join(Table(_COLUMNS).lines(row_of(agent) for agent in agents)))
+    print("\n".join(Table(COLUMNS).lines(row_of(agent) for agent in agents)))
     return 0
 
 

@@ -6,6 +6,7 @@ there is no answer.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -63,35 +64,44 @@ class Server:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url!r} is no address: write it as http://127.0.0.1:8470")
         self.url = parts.geturl().rstrip("/")
+        self.timeout_seconds = TIMEOUT_SECONDS
         self._parts = parts
 
     def get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer to a GET."""
-        return self._json(self._request("GET", path, parameters))
+        with self._asked("GET", path, parameters) as response:
+            return self._json(response)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON answer to a POST."""
-        return self._json(self._request("POST", path, None, body or {}))
+        with self._asked("POST", path, None, body or {}) as response:
+            return self._json(response)
 
     def stream(self, path: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
         """The body of an answer in pieces, as they come.
 
         Raises NoAnswerError if the server breaks off before its end: a cut stream is no answer.
         """
-        response = self._request("GET", path, parameters)
-        try:
-            while piece := response.read1(_STREAM_BYTES):
+        with self._asked("GET", path, parameters) as response:
+            while True:
+                try:
+                    piece = response.read1(_STREAM_BYTES)
+                except (http.client.HTTPException, OSError) as error:
+                    raise NoAnswerError(
+                        f"{self.url}: the answer broke off: {_text(error)}"
+                    ) from error
+                if not piece:
+                    return
                 yield piece
-        except (http.client.HTTPException, OSError) as error:
-            raise NoAnswerError(f"{self.url}: the answer broke off: {_text(error)}") from error
 
-    def _request(
+    @contextlib.contextmanager
+    def _asked(
         self,
         method: str,
         path: str,
         parameters: Mapping[str, Any] | None,
         body: Mapping[str, Any] | None = None,
-    ) -> http.client.HTTPResponse:
+    ) -> Iterator[http.client.HTTPResponse]:
         given = {key: value for key, value in (parameters or {}).items() if value is not None}
         target = self._parts.path.rstrip("/") + path
         if given:
@@ -104,18 +114,22 @@ class Server:
             else http.client.HTTPConnection
         )
         assert self._parts.hostname is not None
-        connection = kind(self._parts.hostname, self._parts.port, timeout=TIMEOUT_SECONDS)
+        connection = kind(self._parts.hostname, self._parts.port, timeout=self.timeout_seconds)
         try:
-            connection.request(method, target, content, headers)
-            response = connection.getresponse()
-        except (http.client.HTTPException, OSError) as error:
-            raise NoAnswerError(
-                f"{self.url}: no answer ({_text(error)}); is the aggregator running? "
-                "`opentrail up` starts one, --url or --home names another"
-            ) from error
-        if response.status >= 400:
-            raise _error_of(response, self.url)
-        return response
+            try:
+                connection.request(method, target, content, headers)
+                response = connection.getresponse()
+            except (http.client.HTTPException, OSError) as error:
+                raise NoAnswerError(
+                    f"{self.url}: no answer ({_text(error)}); is the aggregator running? "
+                    "`opentrail up` starts one, --url or --home names another"
+                ) from error
+            if response.status >= 400:
+                raise _error_of(response, self.url)
+            with response:
+                yield response
+        finally:
+            connection.close()
 
     def _json(self, response: http.client.HTTPResponse) -> Any:
         try:

@@ -23,7 +23,8 @@ from opentrail_aggregator.cli.client import home_of
 from opentrail_aggregator.cli.local_agent import NAME, write_configuration
 from opentrail_aggregator.cli.progress import ProgressReader
 from opentrail_aggregator.cli.screen import PlainScreen, Screen, TerminalScreen
-from opentrail_aggregator.config import AggregatorSettings, load
+from opentrail_aggregator.cli.settings_of_home import configuration_of, settings_of
+from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.pki import DevelopmentPki
 from opentrail_aggregator.sample.producer import FILE_NAME
@@ -34,7 +35,6 @@ from opentrail_aggregator.supervise.report import Report
 from opentrail_aggregator.supervise.supervisor import Supervisor
 from opentrail_aggregator.version import VERSION
 
-CONFIGURATION = "aggregator.yaml"
 STOP_SECONDS = 9.0
 """Everything ends within ten seconds."""
 _TURN_SECONDS = 0.5
@@ -86,9 +86,8 @@ def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSett
         overrides["http.listen"] = options.http
     if options.grpc:
         overrides["grpc.listen"] = options.grpc
-    own = home.path / CONFIGURATION
-    path = own if own.exists() else None
-    settings = load(path, overrides)
+    path = configuration_of(home.path)
+    settings = settings_of(home.path, overrides)
     refuse_other_than_loopback(*parse_address(settings.http.listen, "http.listen"))
     for text, name in ((settings.http.listen, "--http"), (settings.grpc.listen, "--grpc")):
         if parse_address(text, name)[1] == 0:

@@ -1,6 +1,7 @@
 """An HTTP port over fakes: an engine that answers from a list, stores that say what they are told.
 
-The engine knows `*`, `boom` (a fault), `wrong` (a query error), `slow` (until it is cancelled).
+The engine knows `*`, `boom` (a fault), `wrong` (a query error), `slow` (until it is cancelled),
+`breaks` (behind its first page).
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from opentrail_aggregator.search.engine import (
     Scope,
     Total,
 )
-from opentrail_aggregator.search.errors import QueryError
+from opentrail_aggregator.search.errors import QueryError, SearchTimeoutError
 from opentrail_aggregator.status.sums import Figures, Judged, Sink
 
 
@@ -56,6 +57,8 @@ class ListEngine:
         )
         self._behave(query, deadline)
         place = int(cursor or 0)
+        if query == "breaks" and place:
+            raise SearchTimeoutError("took too long")
         found = self.hits[place : place + limit]
         more = place + limit < len(self.hits)
         return Page(found, str(place + limit) if more else None)

@@ -1,0 +1,104 @@
+"""`opentrail status`: what was received, where it is, whether the sums agree."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from opentrail_aggregator.cli import agents
+from opentrail_aggregator.cli.client import server_of
+from opentrail_aggregator.cli.table import Table, clean
+
+RECOUNT_SECONDS = 24 * 3600.0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show the status; 1 if a sum is wrong."""
+    server = server_of(options)
+    if options.recount:
+        server.timeout_seconds = RECOUNT_SECONDS
+        found = server.get("/api/status", {"recount": "1"})
+    else:
+        found = server.get("/api/status")
+    if options.output == "json":
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(lines_of(found)))
+    for each in found["wrong"]:
+        print(f"opentrail: {each}", file=sys.stderr)
+    return 0 if found["sums_agree"] else 1
+
+
+def lines_of(found: Mapping[str, Any]) -> list[str]:
+    """The status for people."""
+    lines = [f"through log position {found['position']:,}, {found['at']}", ""]
+    lines += _equation(found, "indexed", "expired", "index")
+    lines += _equation(found, "archived", "unselected", "archive")
+    agree = "the sums agree" if found["sums_agree"] else "THE SUMS DO NOT AGREE"
+    counted = ", everything opened and counted again" if found["recounted"] else ""
+    lines += [f"{agree}{counted}", ""]
+    if found["agents"]:
+        lines += Table(agents.COLUMNS).lines(agents.row_of(each) for each in found["agents"])
+        lines += [_gap(agent["name"], gap) for agent in found["agents"] for gap in agent["gaps"]]
+        lines.append("")
+    if any(_speaks_for_all(grant) for grant in found["grants"]):
+        lines.append("grants: agents may send events of every account and region (ingest.grants)")
+    lines.append(_room(found["room"]))
+    lines.append(
+        f"events are searchable for {found['retention_days']} days; older ones are archived only"
+    )
+    lines.append("ready for agents" if found["ready"] else "NOT READY FOR AGENTS")
+    lines += [f"! {each['role']}: {clean(each['text'])} (since {each['since']})"
+              for each in found["problems"]]  # fmt: skip
+    return lines
+
+
+def _equation(found: Mapping[str, Any], done: str, aside: str, sink: str) -> list[str]:
+    parts = [
+        ("duplicates", found["duplicates"]),
+        ("quarantined", found["quarantined"]),
+        *((f"{done}.{name}" if len(found[done]) > 1 else done, n)
+          for name, n in found[done].items()),
+        (aside, found[aside]),
+        (f"pending.{sink}", found["pending"][sink]),
+    ]  # fmt: skip
+    text = "  + ".join(f"{name} {number:,}" for name, number in parts)
+    return [f"received {found['received']:,}  =  {text}"]
+
+
+def _gap(name: str, gap: Mapping[str, Any]) -> str:
+    return (
+        f"! {clean(name)}: batches {gap['first']:,} to {gap['last']:,} of epoch "
+        f"{str(gap['epoch'])[:8]} never arrived here"
+    )
+
+
+def _speaks_for_all(grant: Mapping[str, Any]) -> bool:
+    return "*" in grant.get("accounts", []) and "*" in grant.get("regions", [])
+
+
+def _room(room: Mapping[str, Any]) -> str:
+    full = room["seconds_to_full"]
+    when = "not filling up" if full is None else f"full in {duration(full)} at the present rate"
+    return (
+        f"disk: {size(room['free_bytes'])} free, {size(room['reserve_bytes'])} kept in reserve; "
+        f"log {size(room['log_bytes'])} of {size(room['log_max_bytes'])}; {when}"
+    )
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A span for people."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
