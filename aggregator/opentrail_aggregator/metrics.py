@@ -61,6 +61,9 @@ MetricName = Literal[
     "opentrail_api_requests_total",  # {path, status}
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
+    "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent
+    "opentrail_role_started_seconds",  # when it started, seconds since 1970
+    "opentrail_problem",  # {role, key}: 1 for each thing that is wrong now
 ]
 
 _NAMES = frozenset(get_args(MetricName))
