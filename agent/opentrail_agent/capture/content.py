@@ -31,6 +31,10 @@ class Content(Protocol):
         """Whether what was read so far ends where the content ends for certain."""
         ...
 
+    def raw_bytes(self, offset: int, length: int) -> int:
+        """How many bytes of the file the `length` bytes just read at `offset` took up."""
+        ...
+
 
 class PlainContent:
     """The bytes of the file."""
@@ -45,6 +49,9 @@ class PlainContent:
 
     def is_complete(self) -> bool:
         return False  # A plain file can always grow.
+
+    def raw_bytes(self, offset: int, length: int) -> int:
+        return length
 
 
 class GzipContent:
@@ -62,6 +69,7 @@ class GzipContent:
         self._inflater: Any = None  # zlib does not export its type
         self._raw = b""  # read, not yet inflated
         self._raw_offset = 0  # of the byte after _raw
+        self._raw_counted = 0
         self._offset = 0  # uncompressed
 
     @property
@@ -79,6 +87,10 @@ class GzipContent:
 
     def is_complete(self) -> bool:
         return not self.damage and self._inflater is None and self._raw_offset > 0 and not self._raw
+
+    def raw_bytes(self, offset: int, length: int) -> int:
+        used, self._raw_counted = self.raw_offset - self._raw_counted, self.raw_offset
+        return max(0, used)
 
     def damaged_rest(self, offset: int, why: str) -> Fragment:
         """All of the file that could not be used, as a fragment found at `offset`."""
