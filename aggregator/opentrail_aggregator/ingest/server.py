@@ -61,7 +61,7 @@ class IngestServer:
         self.started = asyncio.Event()
         self._home = home
         self._clock = clock
-        self._metrics = metrics
+        self.metrics = metrics
         self._ingest = settings.ingest
         self._listen = settings.grpc
         self._log = settings.log
@@ -91,11 +91,11 @@ class IngestServer:
                     Books, self._home, self._log, self._logical, self._clock
                 )
             except (OSError, OpenTrailError) as error:
-                self._metrics.problem("log.closed", f"the log cannot be opened: {error}")
+                self.metrics.problem("log.closed", f"the log cannot be opened: {error}")
                 _log.error("the log cannot be opened, trying again: %s", error)
                 await self._pause(stop, 1.0)
                 continue
-            self._metrics.healed("log.closed")
+            self.metrics.healed("log.closed")
             break
         else:
             return False
@@ -103,7 +103,7 @@ class IngestServer:
         for finding in books.findings:
             _log.warning("%s", finding)
         if books.lost_positions:
-            self._metrics.increment("opentrail_log_damaged_total", books.lost_positions)
+            self.metrics.increment("opentrail_log_damaged_total", books.lost_positions)
         self._committer = Committer(books.thread, on_failed=self._log_failed)
         self._room = Room(
             self._log,
@@ -113,7 +113,7 @@ class IngestServer:
             lambda: free_bytes(self._home.log),
         )
         self._reception = Reception(
-            self._ingest, books.ledger, self._committer, self._refusal, self._clock, self._metrics
+            self._ingest, books.ledger, self._committer, self._refusal, self._clock, self.metrics
         )
         return True
 
@@ -121,7 +121,7 @@ class IngestServer:
         control = grpc.aio.server(options=[("grpc.max_receive_message_length", MESSAGE_MAX_BYTES)])
         ingest_pb2_grpc.add_ControlServicer_to_server(
             ControlService(
-                self._books.ledger, self._committer, self._refusal, self._clock, self._metrics
+                self._books.ledger, self._committer, self._refusal, self._clock, self.metrics
             ),
             control,
         )
@@ -166,8 +166,8 @@ class IngestServer:
     async def _listen_outside(self, server: "grpc.aio.Server", stop: asyncio.Event) -> None:
         tls = ServerTls(
             _tls_files(self._listen, self._home),
-            on_problem=lambda text: self._metrics.problem("ingest.certificate", text),
-            on_healed=lambda: self._metrics.healed("ingest.certificate"),
+            on_problem=lambda text: self.metrics.problem("ingest.certificate", text),
+            on_healed=lambda: self.metrics.healed("ingest.certificate"),
         )
         credentials = tls.credentials()
         until = self._clock.monotonic() + self._log.lock_wait
@@ -206,9 +206,9 @@ class IngestServer:
                 self._books.save_if_rotated()
                 if turn % 4 == 0:
                     self._books.release()
-                self._metrics.healed("log.house")
+                self.metrics.healed("log.house")
             except (OSError, OpenTrailError) as error:
-                self._metrics.problem("log.house", f"segments cannot be released: {error}")
+                self.metrics.problem("log.house", f"segments cannot be released: {error}")
             if turn % 4 == 0:
                 self._let_idle_go()
                 self._reception.expire_alarms()
@@ -218,19 +218,19 @@ class IngestServer:
 
     def _log_failed(self, error: LogError) -> None:
         _log.error("%s", error)
-        self._metrics.increment("opentrail_log_failures_total")
-        self._metrics.problem("log.failed", str(error))
+        self.metrics.increment("opentrail_log_failures_total")
+        self.metrics.problem("log.failed", str(error))
 
     def _resume(self) -> None:
         thread = self._books.thread
         if thread.trouble is None:
             return
         if thread.resume():
-            self._metrics.healed("log.failed")
+            self.metrics.healed("log.failed")
             self._reception.retry_endings()
             _log.info("the log is open again at position %d", thread.durable_position)
         else:
-            self._metrics.problem("log.failed", str(thread.trouble))
+            self.metrics.problem("log.failed", str(thread.trouble))
 
     def _refusal(self, size: int, is_control: bool) -> str:
         trouble = self._books.thread.trouble
@@ -239,9 +239,9 @@ class IngestServer:
     def _look_at_room(self) -> None:
         full = self._room.problem(TYPICAL_BATCH_BYTES)
         if full:
-            self._metrics.problem("log.full", f"batches are refused: {full}")
+            self.metrics.problem("log.full", f"batches are refused: {full}")
         else:
-            self._metrics.healed("log.full")
+            self.metrics.healed("log.full")
 
     def _let_idle_go(self) -> None:
         oldest = self._clock.monotonic() - self._listen.idle
@@ -251,7 +251,7 @@ class IngestServer:
                 visit.answers.close()
 
     def _publish(self) -> None:
-        books, metrics, reception = self._books, self._metrics, self._reception
+        books, metrics, reception = self._books, self.metrics, self._reception
         space = self._room.space()
         metrics.set("opentrail_ingest_streams", len(reception.visits()))
         metrics.set("opentrail_ingest_epochs", len(books.ledger))

@@ -4,6 +4,7 @@ A step writes what is to be first, durably, and keeps what was there beside it a
 crash in the middle of a repair leaves a log that can be repaired again.
 """
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def plan_repairs(directory: Path, clock: Clock, files: Files = DISK) -> list[Ste
     # Where each segment ends follows from the true beginning of the next one.
     true = sorted({first for first in firsts if first not in misnamed}
                   | {int(head["first"]) for head in misnamed.values()})  # fmt: skip
-    for first, following in zip(true, true[1:], strict=False):
+    for first, following in itertools.pairwise(true):
         path = directory / segment_name(first)
         if not files.exists(path):
             continue  # Not under its name yet: planned again once it is.

@@ -69,6 +69,7 @@ class Room:
         self._free_bytes = free()
         self._looked_at = clock.monotonic()
         self._written_since = 0
+        self._refused_bytes = 0
 
     def refusal(self, size: int, *, is_control: bool = False) -> str:
         """Why there is no room for `size` more bytes; empty if there is, and then it is taken."""
@@ -76,11 +77,20 @@ class Room:
         text = refusal(self._log, self._disk, space, size, is_control=is_control)
         if not text:
             self._written_since += size
+        elif not is_control:
+            self._refused_bytes = max(self._refused_bytes, size)
         return text
 
     def problem(self, size: int) -> str:
-        """What `refusal` would say to a batch of `size` bytes; takes nothing."""
-        return refusal(self._log, self._disk, self.space(), size, is_control=False)
+        """What a batch of `size` bytes, or the largest refused before, is told; takes nothing.
+
+        Empty again once that one would fit: a log that refuses some is not in order.
+        """
+        wanted = max(size, self._refused_bytes)
+        text = refusal(self._log, self._disk, self.space(), wanted, is_control=False)
+        if not text:
+            self._refused_bytes = 0
+        return text
 
     def space(self) -> Space:
         now = self._clock.monotonic()

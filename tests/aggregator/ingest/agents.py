@@ -12,6 +12,7 @@ import grpc.aio
 
 from opentrail.batch import SourceRun, digest_of, seal_batch
 from opentrail.clock import SystemClock
+from opentrail.settings import Bytes, Seconds
 from opentrail.v1.ingest_pb2 import AgentMessage, Batch, Heartbeat, Hello
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
@@ -29,10 +30,10 @@ CLOCK = SystemClock()
 def settings(home: Path, **changes: Any) -> AggregatorSettings:
     """Settings of a small aggregator; `changes` replace whole sections."""
     sections: dict[str, Any] = {
-        "grpc": GrpcSettings(listen="127.0.0.1:0", drain=1.0),
-        "disk": DiskSettings(reserve=0),
-        "log": LogSettings(lock_wait=1.0),
-        "ingest": IngestSettings(heartbeat_min_interval=0),
+        "grpc": GrpcSettings(listen="127.0.0.1:0", drain=Seconds(1.0)),
+        "disk": DiskSettings(reserve=Bytes(0)),
+        "log": LogSettings(lock_wait=Seconds(1.0)),
+        "ingest": IngestSettings(heartbeat_min_interval=Seconds(0)),
     }
     return AggregatorSettings(home=home, **(sections | changes))
 
@@ -106,7 +107,7 @@ class HandAgent:
 
     async def hello(self, next_sequence: int = 1, **changes: Any) -> Any:
         """Say hello; the first answer."""
-        fields = {
+        fields: dict[str, Any] = {
             "protocol": 1, "agent": self.name, "epoch": self.epoch,
             "next_sequence": next_sequence, "host": self.name,
         } | changes  # fmt: skip
