@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from opentrail.errors import OpenTrailError
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(arguments)
     try:
-        module = importlib.import_module(f"opentrail_aggregator.cli.{options.module}")
+        module = _loaded(options.module)
         code: int = getattr(module, options.function)(options)
         sys.stdout.flush()
         return code
@@ -38,3 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`head`, a pager) has seen enough. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _loaded(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"opentrail_aggregator.cli.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("opentrail"):
+            raise
+        raise OpenTrailError(
+            f"{error.name} is not installed here; the agent needs no more, this command does: "
+            "pip install 'opentrail[aggregator]'"
+        ) from error
