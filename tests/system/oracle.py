@@ -109,19 +109,19 @@ def judge(
     *,
     at_least: int,
     repeats: bool = False,
-    others: bool = False,
+    others: int = 0,
 ) -> None:
     """Wait until everything is in its stores, then compare all of them with what is owed.
 
-    `repeats`: lines may have been received more than once, as copies.  `others`: a stranger sent
-    events too, so only what is owed is looked at.
+    `repeats`: lines may have been received more than once, as copies.  `others`: so many
+    were received from a stranger too, so only what is owed is looked at.
     """
     owed = producer.owed
-    installation.wait_until_drained(owed.lines)
+    installation.wait_until_drained(owed.lines + others)
     # A fresh event shows that it still works, not only that it came to rest well.
     fresh = producer.write_one()
     installation.wait_until_found(fresh)
-    installation.wait_until_drained(owed.lines)
+    installation.wait_until_drained(owed.lines + others)
 
     findings = Findings()
     archive = read_archive(installation.home)

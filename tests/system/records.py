@@ -1,8 +1,8 @@
 """CloudTrail records made from a number alone, so that what is owed can be made again and compared.
 
 `record(n)` is the same bytes whenever it is asked for.  Among ordinary events are those that a
-careless path changes: numbers no float holds, escaped slashes, repeated keys, lone surrogates,
-events of global services seen in another region, and events without an eventID.
+careless path changes: numbers no float holds, escaped slashes, repeated keys, escaped
+zeros, events of global services seen in another region, and events without an eventID.
 
 `poison(n)` is a line that must end in quarantine, with the reason it must be given.
 """
@@ -27,7 +27,7 @@ HARD_VALUES = [
     '{"claimed":12345678901234567890123,"ratio":1.10e-07}',
     r'{"path":"a\/b","tab":"\t","letter":"\u0041\u00e9\ud83d\ude00"}',
     '{"twice":1,"twice":2}',
-    r'{"half":"\ud800 alone","zero":"\u0000"}',
+    r'{"zero":"\u0000","unit":"\u001f"}',
     '{ "spaced" :  [ 1 , 2 ] }',
     '{"text":"' + "Ünïcodé ✓ " * 40 + '"}',
 ]
@@ -126,6 +126,7 @@ def poison(number: int, seed: int, newest_seconds: int) -> Poison:
         (good.replace(b"aws-cli", b"\xff\xfe\x80"), {"bad_utf8", "not_json"}),
         (good.replace(b"aws-cli", b"\x00\x01"), {"not_json"}),
         (good.replace(b"null", b"[" * 5000 + b"]" * 5000), {"too_deep", "not_json"}),
+        (good.replace(b"null", rb'{"half":"\ud800 alone"}'), {"not_json", "bad_utf8"}),
         (b"\x28\xb5\x2f\xfd" + mark, {"not_json", "bad_utf8"}),
     ]
     line, reasons = kinds[number % len(kinds)]

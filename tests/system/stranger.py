@@ -113,11 +113,11 @@ def bomb(raw_bytes: int) -> bytes:
     return assemble(packed + compressor.flush(), 1, 1000)
 
 
-def assemble(packed: bytes, events: int, raw_bytes: int, **changes: int) -> bytes:
-    run = {"source": "stranger:", "account": "", "region": "", "events": events, "refused": 0}
+def assemble(packed: bytes, count: int, raw_bytes: int, **changes: int) -> bytes:
+    run = {"source": "stranger:", "account": "", "region": "", "events": count, "refused": 0}
     sources = json.dumps([run]).encode()
     head = {
-        "events": events, "refused": 0, "events_raw": raw_bytes, "events_zstd": len(packed),
+        "events": count, "refused": 0, "events_raw": raw_bytes, "events_zstd": len(packed),
         "refused_raw": 0, "refused_zstd": 0, "sources": len(sources),
     } | changes  # fmt: skip
     return struct.pack("<4s7I", b"OTB1", *head.values()) + sources + packed
