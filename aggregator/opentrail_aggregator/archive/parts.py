@@ -2,7 +2,8 @@
 
 A part is one (trail, account, region, event hour, folder) between two cuts. It is due
 
-    when its hour has ended and nothing came for it for `settle`,
+    when its hour has ended and since then nothing came for it for `settle` (what was under way
+    at the end of the hour, and the reports of agents, then still make it into the part),
     at the latest `settle_max` after the hour's end; if its first event came later than that, or
     before the hour began, `settle_max` after that event (an event that is ahead of its hour by less
     than `settle_max` waits with the hour it belongs to),
@@ -110,9 +111,11 @@ def due(
     held = any(importer in running for importer in part.importers)
     if not part.live_first_ns:
         return None if held else IMPORT_ENDED
+    settle_ns = int(settling.settle * _SECOND)
     begin_ns = part.key.hour * HOUR_NS
     end_ns = begin_ns + HOUR_NS
-    if now_ns >= end_ns and not held and monotonic - part.quiet_since >= settling.settle:
+    quiet = monotonic - part.quiet_since
+    if now_ns >= end_ns + settle_ns and quiet >= settling.settle and not held:
         return SETTLED
     if now_ns >= _latest_ns(part.live_first_ns, begin_ns, end_ns, now_ns, settling):
         return SETTLE_MAX

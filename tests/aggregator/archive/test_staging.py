@@ -172,6 +172,12 @@ def test_a_checkpoint_after_all_parts_were_cut_leaves_no_runs(tmp_path: Path) ->
     assert staging.buffer_bytes == 0
 
 
+def read_everything(folder: Path) -> None:
+    staging = Staging(folder, "log")
+    for part in staging.parts.values():
+        assert list(staging.slices(part))
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone", "current"])
 def test_damage_is_told_and_never_read_as_events(tmp_path: Path, damage: str) -> None:
     staging = Staging(tmp_path, "log")
@@ -188,10 +194,8 @@ def test_damage_is_told_and_never_read_as_events(tmp_path: Path, damage: str) ->
         run.unlink()
     else:
         (tmp_path / CURRENT).write_bytes(b"\x00garbage")
-    with pytest.raises(DamagedError, match=r"move (the staging|away)|staging folder"):
-        found = Staging(tmp_path, "log")
-        for part in found.parts.values():
-            list(found.slices(part))
+    with pytest.raises(DamagedError, match="staging folder"):
+        read_everything(tmp_path)
 
 
 def test_staging_of_another_log_is_not_touched(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,7 @@ def test_changed_content_is_found_by_a_recount(tamper: Callable[[Rig], str], rig
 def test_random_damage_of_one_byte_is_always_found(rig: Rig) -> None:
     chance = random.Random(11)
     keys = objects(rig) + manifests(rig)
+    found = 0
     for _ in range(60):
         path = path_of(rig, chance.choice(keys))
         before = path.read_bytes()
@@ -198,6 +200,18 @@ def test_random_damage_of_one_byte_is_always_found(rig: Rig) -> None:
         data[chance.randrange(10, len(data))] ^= 1 << chance.randrange(8)
         path.unlink()
         path.write_bytes(data)
+        if same_content(before, bytes(data)):
+            path.write_bytes(before)
+            continue  # The last byte of a deflate stream has bits that nobody reads.
         assert rig.verify().problems, path
+        found += 1
         path.write_bytes(before)
     assert rig.verify().problems == []
+    assert found > 50
+
+
+def same_content(one: bytes, other: bytes) -> bool:
+    try:
+        return gzip.decompress(one) == gzip.decompress(other)
+    except (OSError, EOFError, zlib.error):
+        return False
