@@ -149,7 +149,9 @@ class ApiServer:
         """Leave word for commands on this machine of where to ask."""
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._home.run.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"url": url, "pid": os.getpid()}).encode()
+        content = json.dumps(
+            {"url": url, "grpc": self._settings.grpc.listen, "pid": os.getpid()}
+        ).encode()
         DISK.replace_volatile(self._home.run / ENDPOINT, content)
         return url
 

@@ -42,9 +42,17 @@ def server_of(options: argparse.Namespace) -> "Server":
         url = os.environ.get("OPENTRAIL_URL")
     if url:
         return Server(url)
-    path = home_of(options) / "run" / "endpoint.json"
+    return Server(str(endpoint_of(home_of(options))["url"]))
+
+
+def endpoint_of(home: Path) -> dict[str, Any]:
+    """What a running aggregator left in its home about where to ask it."""
+    path = home / "run" / "endpoint.json"
     try:
-        return Server(str(json.loads(path.read_bytes())["url"]))
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        if not found["url"] or not found["grpc"]:
+            raise ValueError("it names no address")
+        return found
     except FileNotFoundError:
         raise NoAnswerError(
             f"no aggregator was ever started in {path.parent.parent}: start one there with "

@@ -1,4 +1,4 @@
-"""The agent of `opentrail up`: its folder, its certificate, its configuration.
+"""The agents of one home, that of `opentrail up` and that of `opentrail import`.
 
 The file is written anew at each start, from the options of that start. What to follow beside
 --watch, or anything else about an agent, is for an agent of one's own: `opentrail-agent run`.
@@ -10,23 +10,23 @@ from pathlib import Path
 import yaml
 
 from opentrail.files import DISK
-from opentrail_aggregator.home import Home
 from opentrail_aggregator.pki import Credentials
 
 NAME = "local"
+IMPORT_NAME = "import"
 FILE_NAME = "agent.yaml"
-_HEADER = "# Written by `opentrail up` at each start; changes made here are lost.\n"
+_HEADER = "# Written anew at each start; changes made here are lost.\n"
 
 
 def write_configuration(
-    home: Home, address: str, credentials: Credentials, watch: Sequence[str]
+    state: Path, name: str, address: str, credentials: Credentials, watch: Sequence[str] = ()
 ) -> Path:
-    """Write HOME/agent/agent.yaml; its path."""
-    path = home.agent / FILE_NAME
-    DISK.make_directory(home.agent)
+    """Write STATE/agent.yaml; its path."""
+    path = state / FILE_NAME
+    DISK.make_directory(state)
     content = {
-        "name": NAME,
-        "state": str(home.agent),
+        "name": name,
+        "state": str(state),
         "capture": {"watch": [{"path": str(Path(each).absolute())} for each in watch]},
         "ship": {
             "addresses": [address],

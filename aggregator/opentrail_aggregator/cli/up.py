@@ -54,7 +54,7 @@ def up(options: argparse.Namespace) -> int:
     watch = [*options.watch]
     if options.sample:
         watch.append(str(home.sample / f"{FILE_NAME}*"))
-    agent = write_configuration(home, settings.grpc.listen, pki.agent(NAME), watch)
+    agent = write_configuration(home.agent, NAME, settings.grpc.listen, pki.agent(NAME), watch)
 
     screen = _screen(home, settings, options, clock)
     report = Report(clock, out=screen.say)
