@@ -80,7 +80,7 @@ class Census:
         """Read what was known at the last stop."""
         wrong = self.positions.load()
         if wrong:
-            self._metrics.problem("capture.positions", wrong)
+            self._metrics.problem("capture.positions.broken", wrong)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = min(hard, self._settings.open_files_max + 256)
         if soft < wanted:

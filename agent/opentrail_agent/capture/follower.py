@@ -60,8 +60,11 @@ class Follower:
         """Since when no watched path leads here."""
         self.is_deleted = False
         self.size = 0  # of the file itself
-        self.largest = 0  # the largest size seen of this generation
+        self.largest = 0
+        """The largest size that was seen of this generation."""
         self.modified_ns = -1
+        self.exhausted: tuple[int, int] = (0, 0)
+        """Size and time of the file when it had been read to its end; zeros: it has not."""
         self.is_done = False
         """Everything has been read, and nothing is kept of it."""
         self.has_ended = False
@@ -124,8 +127,9 @@ class Follower:
         self.is_deleted = found.st_nlink == 0
         if (found.st_size, found.st_mtime_ns) == (self.size, self.modified_ns):
             return False
-        self.size, self.modified_ns = found.st_size, found.st_mtime_ns
+        # Not the new size: it may already be that of another content.
         self.largest = max(self.largest, self.size)
+        self.size, self.modified_ns = found.st_size, found.st_mtime_ns
         self.grown_at = now
         return True
 
@@ -137,6 +141,7 @@ class Follower:
         content = self._content
         if content is None or self.is_done:
             return Reading.QUIET
+        self.exhausted = (0, 0)
         while True:
             for piece in self._cut:
                 draft.add(self.origin, piece)
@@ -153,6 +158,7 @@ class Follower:
             chunk = content.read(offset, CHUNK_BYTES)
             if not content.is_gzip and not self._is_still(content, offset):
                 return Reading.REPLACED
+            self.largest = max(self.largest, self.size)
             if not chunk:
                 return self._at_the_end(content)
             if self.entry.prefix_bytes < PREFIX_BYTES:
@@ -193,7 +199,9 @@ class Follower:
 
     def _at_the_end(self, content: Content) -> Reading:
         if content.is_complete() or (isinstance(content, GzipContent) and content.damage):
+            self.exhausted = (self.size, self.modified_ns)
             return Reading.ENDED
+        self.exhausted = (self.size, self.modified_ns)
         self.rest()
         return Reading.QUIET
 

@@ -39,10 +39,8 @@ class Reached:
     entry: Entry
     place: Place
     tail: bytes
-    is_all: bool
-    """The file, of this size and time, was read to its end."""
-    size: int
-    modified_ns: int
+    largest: int
+    exhausted: tuple[int, int]
     has_ended: bool
 
 
@@ -215,14 +213,10 @@ class Harvest:
             positions.save()
 
     def _reached(self, batch: Batch | None) -> Turn:
-        ready = self._census.ready
         reached = [
-            Reached(
-                each.entry, each.place, each.tail, each not in ready, each.size, each.modified_ns,
-                each.has_ended,
-            )
+            Reached(each.entry, each.place, each.tail, each.largest, each.exhausted, each.has_ended)
             for each in self._touched.values()
-        ]  # fmt: skip
+        ]
         self._touched = {}
         return Turn(batch, reached, self._drained_ns)
 
@@ -232,10 +226,9 @@ class Harvest:
         for each in turn.reached:
             entry = each.entry
             entry.settle(each.place, each.tail)
-            entry.size = each.size
+            entry.size = each.largest
             entry.ended = each.has_ended
-            entry.file_size = each.size if each.is_all else 0
-            entry.modified_ns = each.modified_ns if each.is_all else 0
+            entry.file_size, entry.modified_ns = each.exhausted
             if entry.prefix_bytes:
                 positions.put(entry)
         if turn.batch is not None:

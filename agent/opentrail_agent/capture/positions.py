@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, kw_only=True):
     tail: str = ""
     """Digest of the bytes before `offset`."""
     size: int = 0
-    """Of the content when it was last looked at."""
+    """The largest that was seen of the content."""
     file_size: int = 0
     modified_ns: int = 0
     """Of the file itself, when it had been read to its end: unchanged means nothing is new."""

@@ -89,7 +89,7 @@ class Splitter:
         self._place = place  # while in a large value: before it
         self._tail = b""  # before _data[0]; while in a large value: before that
         self._indent = 0  # of the line that began before _data[0]
-        self._line_start = -1  # of the line of _at; -1: before _data[0]
+        self._line_start = 0  # of the line of _at; -1: before _data[0]
         self._separated = True  # a comma, or the beginning, before the next element
         self._line_broke = False  # since the last piece
         self._look_closely_before = -1  # no quick look at what begins before this offset
@@ -133,8 +133,9 @@ class Splitter:
         if done:
             if self._large is None:
                 self._tail = self.tail
+            is_new_line = self._line_start == done == len(self._data)
             self._indent = self._line_indent()
-            self._line_start = -1
+            self._line_start = 0 if is_new_line else -1
         self._data = self._data[done:] + chunk if done < len(self._data) else chunk
         self._base += done
         self._begin -= done
@@ -291,7 +292,7 @@ class Splitter:
         if end == len(self._data):
             # The indentation of the next line may go on in the next chunk.
             newline = self._data.rfind(b"\n", self._at, end)
-            if newline >= 0 and end - newline < _INDENT_MAX_BYTES:
+            if newline >= 0 and 1 < end - newline < _INDENT_MAX_BYTES:
                 end = newline
         self._advance(end)
 

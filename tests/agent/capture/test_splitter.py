@@ -160,7 +160,9 @@ def test_reading_can_begin_anew_after_every_piece(name: str) -> None:
 
 
 def test_a_value_keeps_its_bytes_but_for_line_breaks_between_tokens() -> None:
-    odd = b'{"eventTime" :\t"2026-11-24T10:00:00Z",\r\n\n  "n": 1.50e+03, "n": "\\u00e9\\n", "x":[ ]}'
+    odd = (
+        b'{"eventTime" :\t"2026-11-24T10:00:00Z",\r\n\n  "n": 1.50e+03, "n": "\\u00e9\\n", "x":[ ]}'
+    )
     (piece,) = split(odd + b"\n")
     assert isinstance(piece, Value)
     assert piece.line == odd.replace(b"\r\n\n", b"   ")
@@ -236,7 +238,9 @@ def test_a_broken_element_does_not_swallow_a_file_on_one_line() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -250,11 +254,17 @@ JSON = st.recursive(
     seed=st.integers(0, 10**6),
 )
 def test_objects_survive_any_layout_and_any_chunks(
-    objects: list[dict[str, object]], indent: int | None, container: str, ascii_only: bool, seed: int
+    objects: list[dict[str, object]],
+    indent: int | None,
+    container: str,
+    ascii_only: bool,
+    seed: int,
 ) -> None:
     objects = [each for each in objects if "Records" not in each]
     if container == "lines":
-        text = "\n".join(json.dumps(each, indent=indent, ensure_ascii=ascii_only) for each in objects)
+        text = "\n".join(
+            json.dumps(each, indent=indent, ensure_ascii=ascii_only) for each in objects
+        )
     else:
         whole = objects if container == "array" else {"Records": objects}
         text = json.dumps(whole, indent=indent, ensure_ascii=ascii_only)
