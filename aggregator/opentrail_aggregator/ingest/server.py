@@ -71,6 +71,7 @@ class IngestServer:
         self._committer: Committer
         self._reception: Reception
         self._room: Room
+        self._tls: ServerTls
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`."""
@@ -169,6 +170,7 @@ class IngestServer:
             on_problem=lambda text: self.metrics.problem("ingest.certificate", text),
             on_healed=lambda: self.metrics.healed("ingest.certificate"),
         )
+        self._tls = tls
         credentials = tls.credentials()
         until = self._clock.monotonic() + self._log.lock_wait
         while True:
@@ -211,6 +213,7 @@ class IngestServer:
                 self.metrics.problem("log.house", f"segments cannot be released: {error}")
             if turn % 4 == 0:
                 self._let_idle_go()
+                self._tls.look()
                 self._reception.expire_alarms()
                 self._publish()
             turn += 1

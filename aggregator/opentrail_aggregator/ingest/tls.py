@@ -9,6 +9,7 @@ TLS 1.3 is used with every client that can; below it gRPC's own list holds only 
 
 import ssl
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,23 +40,42 @@ class ServerTls:
         self._on_problem = on_problem
         self._on_healed = on_healed
         self._seen: tuple[tuple[int, int, int], ...] = ()
-        self._config = self._load()
+        self._lock = threading.Lock()
+        self._is_troubled = False
+        self._fresh: grpc.ServerCertificateConfiguration | None = None
+        """Loaded, and not handed to gRPC yet."""
+        self._first = self._load()
 
     def credentials(self) -> grpc.ServerCredentials:
         """What a port is opened with; every handshake asks again."""
         return grpc.dynamic_ssl_server_credentials(
-            self._config, self.current, require_client_authentication=True
+            self._first, self.renewed, require_client_authentication=True
         )
 
-    def current(self) -> grpc.ServerCertificateConfiguration:
-        """The configuration for one handshake; the last good one if the files are not good now."""
-        try:
-            if self._stamps() != self._seen:
-                self._config = self._load()
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """The configuration from this handshake on; None if it is the one in use.
+
+        Every configuration that is handed over rebuilds gRPC's handshaker under the handshakes that
+        run: done each time, that crashed the process in a storm of connections (grpcio 1.85).
+        """
+        self.look()
+        with self._lock:
+            fresh, self._fresh = self._fresh, None
+        return fresh
+
+    def look(self) -> None:
+        """Load the files if they changed; say so if they cannot be used as they are."""
+        with self._lock:
+            try:
+                if self._stamps() != self._seen:
+                    self._fresh = self._load()
+            except (OSError, ConfigError) as error:
+                self._is_troubled = True
+                self._on_problem(f"{error}; the certificate loaded before stays in use")
+                return
+            if self._is_troubled:
+                self._is_troubled = False
                 self._on_healed()
-        except (OSError, ConfigError) as error:
-            self._on_problem(f"{error}; the certificate loaded before stays in use")
-        return self._config
 
     def _load(self) -> grpc.ServerCertificateConfiguration:
         stamps = self._stamps()
