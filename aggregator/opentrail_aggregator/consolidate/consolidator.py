@@ -112,10 +112,12 @@ class Consolidator:
         return False
 
     def close(self) -> None:
-        """Release everything; a stop is a crash with manners."""
+        """Release everything; a stop is a crash with manners.
+
+        Its manners: the next start has nothing to read again, and the verdicts could be made anew.
+        """
         if self._stores is not None:
-            if not self._ahead:
-                self._stores.checkpoint()
+            self._stores.settle()
             self._stores.close()
             self._stores = None
 

@@ -85,29 +85,48 @@ class Stores:
         self._cursors = Cursors(home.log / "cursors", log.log_id, files)
         self._published = PublishedPosition(home.verdicts, writing=True)
         self._published.publish(self.position)
+        self.notes: list[str] = []
+        """What opening found wrong and survived."""
         self.kept_total = self.copies_total = self.quarantined_total = 0
+        self._released = 0
+        """The position before the log's first one, and the sums through it."""
+        self._released_totals = [0, 0, 0]
         self._read_totals()
         self.quarantine = QuarantineStore(home.quarantine, quarantine, self.position, files)
         self.ids = IdSets(home.ids, files)
         self._recover_ids()
         self.table = self._recover_table()
-        self._saved = self.table.position
+        _, state = self._cursors.read(CURSOR_NAME)
+        self._released = int(state.get("released", 0))
+        self._released_totals = list(state.get("totals", [0, 0, 0]))
+        self._saved = -1  # A crash may have come between table and cursor: save both once.
         self.firsts = FirstRecords(DiskLogReader(home.log, files), archive_lookup)
-        self.notes = [
-            *self._verdicts.findings.notes,
-            *self.quarantine.notes,
-            *self.ids.notes,
-        ]
+        self.notes += self._verdicts.findings.notes + self.quarantine.notes + self.ids.notes
 
     # Recovering.
 
     def _read_totals(self) -> None:
-        frame = SegmentReader(self._home.verdicts, self._files).read_one(self.position)
-        if frame is not None:
-            last = decode_verdict(frame.payload)
-            self.kept_total = last.kept_total
-            self.copies_total = last.copies_total
-            self.quarantined_total = last.quarantined_total
+        totals = self._totals_at(self.position)
+        if totals is None and self.position > 0:
+            # The verdicts were moved away to be made anew, and the log begins behind its start.
+            _, state = self._cursors.read(CURSOR_NAME)
+            totals = state.get("totals", [0, 0, 0])
+            if state.get("released") != self.position:
+                self.notes.append(
+                    f"{self._home.verdicts}: made anew from position {self.position + 1} on, but "
+                    f"the sums through {self.position} are not known, only through "
+                    f"{state.get('released', 0)}: the equations of `status` do not close any more"
+                )
+        if totals is not None:
+            self.kept_total, self.copies_total, self.quarantined_total = totals
+
+    def _totals_at(self, position: int) -> list[int] | None:
+        """Kept, copies and quarantined through `position`, None if its verdict is not there."""
+        frame = SegmentReader(self._home.verdicts, self._files).read_one(position)
+        if frame is None:
+            return None
+        found = decode_verdict(frame.payload)
+        return [found.kept_total, found.copies_total, found.quarantined_total]
 
     def _recover_ids(self) -> None:
         reader = SegmentReader(self._home.verdicts, self._files)
@@ -212,20 +231,35 @@ class Stores:
             self.ids.spill(self.position)
             crash_point("consolidate.spilled")
 
+    def settle(self) -> None:
+        """Leave nothing to be recovered."""
+        if self.ids.checkpoint < self.position:
+            self.ids.spill(self.position)
+        if self.table.position == self.position:
+            self.checkpoint()
+
     def checkpoint(self) -> None:
         """Save the agents table and the cursor, and drop verdicts nobody needs."""
         if self._saved == self.position:
             return
-        assert self.table.position == self.position
         self._files.replace(self._home.verdicts / STATE_NAME, encode_table(self.table))
         crash_point("consolidate.state_saved")
         # Behind the table: the log must keep what the table has not seen.
-        self._cursors.commit(CURSOR_NAME, self.position)
+        self._cursors.commit(CURSOR_NAME, self.position, self._sums_before_log())
         crash_point("consolidate.cursor")
         self._saved = self.position
-        # A verdict is needed while its frame is, and while its ids are in memory only.
-        released = min(self._log.first_position() - 1, self.ids.checkpoint)
-        self._verdicts.drop_before(released + 1)
+        # A verdict is needed while its frame is, and while its ids are in memory only. The one
+        # before the log's first position tells the sums from which all could be made anew.
+        self._verdicts.drop_before(min(self._released, self.ids.checkpoint))
+
+    def _sums_before_log(self) -> dict[str, Any]:
+        """What `_read_totals` needs if the verdict store is lost."""
+        released = self._log.first_position() - 1
+        if released != self._released:
+            totals = self._totals_at(released)
+            if totals is not None:
+                self._released, self._released_totals = released, totals
+        return {"released": self._released, "totals": self._released_totals}
 
     def close(self) -> None:
         """Release all files."""

@@ -125,6 +125,8 @@ class VerdictReader:
     def __init__(self, home: "Home", files: Files = DISK) -> None:
         self._directory = home.verdicts
         self._reader = SegmentReader(home.verdicts, files)
+        self.stopped_by = ""
+        """Why `read` cannot go on, for health; empty while it can."""
 
     def consolidated_position(self) -> int:
         """The log position through which verdicts are durable, 0 if there is none yet."""
@@ -143,7 +145,13 @@ class VerdictReader:
         found: list[Verdict] = []
         for entry in self._reader.read(after, self.consolidated_position(), max_bytes):
             if not isinstance(entry, Frame):
+                self.stopped_by = (
+                    f"{entry.path}: no verdict for position {entry.first} can be read "
+                    f"({entry.reason}); what reads verdicts waits before it: stop the aggregator, "
+                    "move its verdicts folder away and start it again, they are made anew"
+                )
                 break
+            self.stopped_by = ""
             found.append(decode_verdict(entry.payload))
         return found
 

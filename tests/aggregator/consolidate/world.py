@@ -63,16 +63,19 @@ class World:
         self.metrics = Metrics("consolidate", self.clock)
         self.sections = Sections()
         self.archive_lookup: ArchiveLookup = in_no_archive
+        self.settings: dict[str, Any] = EVERYTHING if settings is None else settings
         self.log = DiskLog(
             self.home.log,
             self.clock,
             segment_bytes=1 << 20,
             published=PublishedPosition(self.home.log, writing=True),
+            # As ingest does it, so that the settings in force are never released.
+            first_in_segment=lambda: control_frame("settings", self.settings),
         )
         self.sequences: dict[tuple[str, str], int] = {}
         self.quarantine = Quarantine(self.home)
         self._consolidator: Consolidator | None = None
-        self.control("settings", EVERYTHING if settings is None else settings)
+        self.control("settings", self.settings)
 
     def commit(self, frame: NewFrame) -> int:
         committed = self.log.commit([frame])
@@ -80,6 +83,8 @@ class World:
         return committed.positions[0]
 
     def control(self, kind: str, body: dict[str, Any]) -> int:
+        if kind == "settings":
+            self.settings = body
         return self.commit(control_frame(kind, body))
 
     def send(
