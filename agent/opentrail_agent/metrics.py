@@ -24,6 +24,7 @@ MetricName = Literal[
     "opentrail_agent_sources",  # files and other sources followed now
     "opentrail_agent_lost_bytes_total",  # bytes a source took away before they were read
     "opentrail_agent_truncations_total",  # files cut off or replaced in place
+    "opentrail_agent_truncations_total",  # files that were cut or replaced in place
     # spool
     "opentrail_agent_spool_batches_total",  # batches made durable
     "opentrail_agent_spool_commits_total",  # group commits; several batches share one

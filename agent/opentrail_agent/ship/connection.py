@@ -222,7 +222,7 @@ class Connection:
 
     async def _beat(self) -> None:
         self._pulse.beaten(self._clock.monotonic())
-        report = await self._pulse.report()
+        report = self._pulse.report()
         message = heartbeat(report, self._spool.last_sequence, self._metrics.figures())
         await self._stream.write(pb.AgentMessage(heartbeat=message))
         self._metrics.increment("opentrail_agent_heartbeats_total")

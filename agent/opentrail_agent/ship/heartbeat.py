@@ -1,30 +1,16 @@
 """What the agent says about itself: how far its sources are read, and its figures.
 
 A heartbeat lets the aggregator say that an hour is complete: *everything that was read before
-`reported_at` is in batches up to `sequence`*. So the moment is taken first and the sequence last,
-and if something read before that moment is still on its way into the spool, the moment is moved
-back to when that was read.
+`reported_at` is in batches up to `sequence`*. So the report comes first, with a moment by which all
+that the sources held is in the spool, and the sequence is read from the spool after it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from opentrail.limits import HEARTBEAT_MAX_SOURCES
 from opentrail.v1 import ingest_pb2 as pb
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReport:
-    """One source as a heartbeat shows it."""
-
-    name: str
-    position: int
-    """Bytes read and spooled."""
-    size: int
-    """Bytes there."""
-    generation: str = ""
-    kind: str = "follow"
-    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +18,27 @@ class Report:
     """All sources at one moment."""
 
     reported_at_ns: int
-    """Everything read before this is in the spool."""
-    sources: Sequence[SourceReport]
+    """Everything that the sources held at this time is in the spool; 0 says nothing."""
+    sources: Sequence[Mapping[str, Any]]
+    """Each with name, position, size, generation, kind and ended, as in the message."""
 
 
-Reporter = Callable[[], Awaitable[Report]]
+Reporter = Callable[[], Report]
 
 
-def heartbeat(report: Report, sequence: int, figures: dict[str, float]) -> pb.Heartbeat:
+def heartbeat(report: Report, sequence: int, figures: Mapping[str, float]) -> pb.Heartbeat:
     """The message; `sequence` was read after the report was made."""
-    shown = sorted(report.sources, key=lambda source: source.ended)[:HEARTBEAT_MAX_SOURCES]
+    shown = sorted(report.sources, key=lambda source: bool(source["ended"]))
     message = pb.Heartbeat(sequence=max(0, sequence), reported_at_ns=report.reported_at_ns)
-    for source in shown:
+    for source in shown[:HEARTBEAT_MAX_SOURCES]:
         message.sources.add(
-            name=source.name,
-            position=source.position,
-            size=max(source.size, source.position),
-            generation=source.generation,
-            kind=source.kind,
-            ended=source.ended,
+            name=source["name"],
+            position=source["position"],
+            # A compressed file may hold more than it shows.
+            size=max(source["size"], source["position"]),
+            generation=source["generation"],
+            kind=source["kind"],
+            ended=source["ended"],
         )
-    for name, value in figures.items():
-        message.figures[name] = value
-    if len(report.sources) > len(shown):
-        message.figures["opentrail_agent_sources_not_shown"] = len(report.sources) - len(shown)
+    message.figures.update(figures)
     return message

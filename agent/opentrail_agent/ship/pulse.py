@@ -31,8 +31,8 @@ class Pulse:
     def beaten(self, now: float) -> None:
         self.due_at = now + self._interval_seconds
 
-    async def report(self) -> Report:
-        return await self._reporter()
+    def report(self) -> Report:
+        return self._reporter()
 
     def note_sent(self, metrics: Metrics, epoch: bytes, batch: Outgoing) -> None:
         """Count a batch, as sent again if it had been sent before."""

@@ -121,6 +121,8 @@ class Session:
         self._paused_until = 0.0
         self._is_probing = False
         self._times_back = 0
+        self._back_at = 0
+        self._stale = 0
 
     def __repr__(self) -> str:
         return (
@@ -248,7 +250,7 @@ class Session:
         self.next_sequence = max(self.next_sequence, through + 1)
         self.progressed = True
         self._is_probing = False
-        self._times_back = 0
+        self._times_back = self._stale = 0
         is_idle = self.next_sequence == through + 1
         self._waiting_since = None if is_idle else now
         return [Acknowledge(through)]
@@ -268,7 +270,8 @@ class Session:
                 f"batch {refusal.sequence} is held with other content ({refusal.message}): this "
                 "spool was copied or restored",
             )
-        if refusal.code == pb.Refusal.WRONG_LOG and not self._held.is_pending:
+        is_movable = bool(self._held.log_id) and not self._held.is_pending
+        if refusal.code == pb.Refusal.WRONG_LOG and is_movable:
             return self._move(refusal.message)
         if refusal.code in (pb.Refusal.GAP, pb.Refusal.BAD_CHECKSUM) and self._go_back(refusal):
             return []
@@ -285,11 +288,15 @@ class Session:
         if self.phase is Phase.PAUSED:
             return True  # About what was already under way when the log became full.
         expected = refusal.expected or refusal.sequence
+        if expected == self._back_at and self._stale > 0:
+            self._stale -= 1  # About what was under way behind the batch that was refused.
+            return True
         self._times_back += 1
         if self._times_back > BACK_MAX or self.phase is not Phase.FLOWING:
             return False
         if not self.acknowledged_through < expected <= self.highest_sent:
             return False  # The next welcome says what it holds.
+        self._back_at, self._stale = expected, self.next_sequence - 1 - refusal.sequence
         self.next_sequence = expected
         return True
 

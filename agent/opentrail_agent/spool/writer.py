@@ -15,7 +15,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -127,6 +127,12 @@ class SpoolWriter:
     async def run(self) -> None:
         """End only by raising what stopped the writer's thread."""
         await asyncio.shield(self._failed)
+
+    async def keep(
+        self, payload: bytes, events: int, refused: int, positions: Mapping[str, int]
+    ) -> None:
+        """`append` as sources call it; `positions` are theirs to remember when this returned."""
+        await self.append(payload, events, refused)
 
     async def append(self, payload: bytes, events: int, refused: int) -> int:
         """Keep a sealed batch; its sequence, once it survives a power cut.

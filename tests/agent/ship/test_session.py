@@ -177,6 +177,14 @@ def test_a_gap_is_mended_by_going_back_on_the_same_stream(code: int) -> None:
     assert subject.next_sequence == 4
 
 
+def test_gaps_told_of_what_was_already_under_way_are_one_gap() -> None:
+    subject = flowing()
+    send(subject, 6)
+    for sequence in (2, 3, 4, 5, 6):
+        assert subject.received(refusal(pb.Refusal.GAP, sequence, 1), 0) == []
+    assert (subject.phase, subject.next_sequence) == (Phase.FLOWING, 1)
+
+
 def test_going_back_in_vain_ends_the_connection() -> None:
     subject = flowing()
     for _ in range(BACK_MAX):

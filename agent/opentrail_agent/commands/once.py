@@ -1,0 +1,163 @@
+"""`opentrail-agent import` and `pipe`: read to the end, send everything, say what came of it.
+
+Both have a spool of their own, so they run beside an agent that follows files, under the same
+certificate. Interrupted, they go on when they are called again with the same --state.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from opentrail.clock import SystemClock
+from opentrail.errors import UsageError
+from opentrail_agent.app import run_once
+from opentrail_agent.commands.bar import Bar
+from opentrail_agent.commands.run import settings_of
+from opentrail_agent.config import AgentSettings
+from opentrail_agent.importing import ImportProgress, ImportResult, run_import
+from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
+from opentrail_agent.logs import set_up_logs
+from opentrail_agent.pipe import PipeResult, run_pipe
+from opentrail_agent.ship.heartbeat import Report
+from opentrail_agent.spool.writer import SpoolWriter
+
+
+@dataclass
+class OneSource:
+    """What the heartbeats of an import or a pipe say.
+
+    The generation is new for each run: the aggregator tells by it that an import which has ended
+    was another one. Nothing is said of a time by which everything was read: that is for agents that
+    follow files, and this one may carry the same name.
+    """
+
+    name: str
+    kind: str
+    generation: str = field(default_factory=lambda: secrets.token_hex(16))
+    position: int = 0
+    size: int = 0
+    ended: bool = False
+
+    def report(self) -> Report:
+        source: Mapping[str, Any] = {
+            "name": self.name,
+            "kind": self.kind,
+            "generation": self.generation,
+            "position": self.position,
+            "size": max(self.size, self.position),
+            "ended": self.ended,
+        }
+        return Report(0, [source])
+
+
+def import_files(options: argparse.Namespace) -> int:
+    """Send files and folders, each event once."""
+    if options.with_parent:
+        die_with_parent()
+    settings = settings_of(options)
+    set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    missing = [path for path in options.paths if not os.path.exists(path)]
+    if missing:
+        raise UsageError(f"{missing[0]}: there is no such file or folder")
+    state = Path(options.state) if options.state else settings.state / "import"
+    result, is_sent = asyncio.run(_import(settings, state, options))
+    return _say_import(result, is_sent)
+
+
+async def _import(
+    settings: AgentSettings, state: Path, options: argparse.Namespace
+) -> tuple[ImportResult, bool]:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    paths = [Path(path) for path in options.paths]
+    source = OneSource("import:" + ",".join(str(path.absolute()) for path in paths)[:200], "import")
+    bar = Bar(sys.stderr)
+
+    def progress(now: ImportProgress) -> None:
+        source.position, source.size = int(now.bytes_done), now.bytes_total
+        bar.reading(now.bytes_done, now.bytes_total, now.events, now.refused, now.path)
+
+    async def read(spool: SpoolWriter) -> ImportResult:
+        result = await run_import(
+            paths,
+            spool.keep,
+            state,
+            progress,
+            stop,
+            account=options.account or settings.account,
+            region=options.region or settings.region,
+        )
+        source.ended = result.is_complete
+        source.position = source.size
+        return result
+
+    outcome = await run_once(settings, state, read, source.report, bar.sending, stop, SystemClock())
+    bar.close()
+    return outcome
+
+
+def _say_import(result: ImportResult, is_sent: bool) -> int:
+    for path, reason in result.failed:
+        print(f"{path}: not imported: {reason}", file=sys.stderr)
+    for path in result.changed:
+        print(f"{path}: changed while it was read; import it again", file=sys.stderr)
+    said = f"{result.files} files, {result.events} events"
+    if result.refused:
+        said += f", {result.refused} refused (see: opentrail quarantine list)"
+    if result.already:
+        said += f"; {result.already} files had been imported before"
+    if result.left_out:
+        said += f"; {result.left_out} digests and manifests left out"
+    print(said)
+    if not (result.is_complete and is_sent):
+        print("interrupted; give the same command again to go on", file=sys.stderr)
+        return 1
+    return 1 if result.failed else 0
+
+
+def pipe(options: argparse.Namespace) -> int:
+    """Send what comes on standard input."""
+    if options.with_parent:
+        die_with_parent()
+    settings = settings_of(options)
+    set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    state = Path(options.state) if options.state else settings.state / "pipe"
+    result, is_sent = asyncio.run(_pipe(settings, state, options))
+    print(f"{result.events} events, {result.refused} refused", file=sys.stderr)
+    if not is_sent:
+        print(f"not all is sent; {state} keeps the rest for the next pipe", file=sys.stderr)
+    return 0 if result.is_complete and is_sent else 1
+
+
+async def _pipe(
+    settings: AgentSettings, state: Path, options: argparse.Namespace
+) -> tuple[PipeResult, bool]:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    source = OneSource(f"pipe:{options.name}", "pipe")
+    bar = Bar(sys.stderr)
+
+    async def read(spool: SpoolWriter) -> PipeResult:
+        result = await run_pipe(
+            sys.stdin.fileno(),
+            spool.keep,
+            stop,
+            notify=lambda text: print(text, file=sys.stderr),
+            name=options.name,
+            account=options.account or settings.account,
+            region=options.region or settings.region,
+        )
+        source.ended = result.is_complete
+        source.position = result.bytes_read
+        bar.is_sending = True
+        return result
+
+    outcome = await run_once(settings, state, read, source.report, bar.sending, stop, SystemClock())
+    bar.close()
+    return outcome
