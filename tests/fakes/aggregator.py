@@ -119,7 +119,6 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
             await context.write(pb.AggregatorMessage(refusal=self.welcome_refusal))
             return
         held = self._held[hello.epoch]
-        self._begins.setdefault(hello.epoch, hello.next_sequence)
         await context.write(
             pb.AggregatorMessage(
                 welcome=pb.Welcome(
@@ -162,6 +161,8 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
                     return
 
     def _answer(self, epoch: bytes, batch: pb.Batch) -> pb.AggregatorMessage | None:
+        # A new epoch begins with the first number that comes, even if that is refused once.
+        self._begins.setdefault(epoch, batch.sequence)
         if self.refusals:
             return pb.AggregatorMessage(refusal=self.refusals.pop(0))
         refusal = self._take(epoch, batch)
@@ -173,6 +174,7 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
 
     def _take(self, epoch: bytes, batch: pb.Batch) -> pb.Refusal | None:
         held = self._held[epoch]
+        self._begins.setdefault(epoch, batch.sequence)
         expected = max(held, default=self._begins[epoch] - 1) + 1
         if digest_of(batch.payload) != batch.digest:
             return pb.Refusal(code=Code.BAD_CHECKSUM, sequence=batch.sequence, expected=expected)
