@@ -132,6 +132,7 @@ class Archiver:
             self._checkpoint()
         if self._merge is not None:
             self._merge.abandon()
+        self._sealer.close()
         self._deliverer.close()
 
     # Opening.
@@ -257,6 +258,8 @@ class Archiver:
         self._add(entry, piece._replace(slice=rest), place)
 
     def _note_damage(self, damage: Damage) -> None:
+        for part in self._parts():
+            part.asked = False  # The seal may have been among what is lost.
         self._metrics.problem(
             GAP_PROBLEM,
             f"log positions {damage.first} to {damage.last} cannot be read ({damage.reason}, "

@@ -62,6 +62,7 @@ class Catalog:
         self.destination = destination
         self.root = f"{prefix}/AWSLogs/" if prefix else "AWSLogs/"
         self._last: tuple[str, list[bytes]] = ("", [])
+        self._places = _Places(self)
 
     def listed(self, account: str = "", folder: str = "", region: str = "") -> Iterator[Listed]:
         """Keys of log objects and manifests in order; a given part narrows it from the left."""
@@ -112,40 +113,46 @@ class Catalog:
                 position, line, entry.derived.get(ordinal, ""), parts.account, parts.region, hour
             )
 
-    def all_records(self, after_sequence: int = 0) -> Iterator[tuple[Manifest, ArchivedRecord]]:
-        """Every record in order of cutting, one object in memory; for rebuilding an index."""
-        summaries = sorted(
-            (found.trail, found.sequence, key)
-            for key in self.manifest_keys()
-            for found in (self.summary(key),)
-            if found.sequence > after_sequence
-        )
-        for _, _, key in summaries:
+    def all_records(
+        self, after: int = 0, through: int | None = None, log_id: str = ""
+    ) -> Iterator[tuple[Manifest, ArchivedRecord]]:
+        """Every record in order of cutting, one object in memory; for rebuilding an index.
+
+        With `log_id`, of that log only those at global positions behind `after` and not behind
+        `through`: objects that hold none of them are not opened. Other logs' records all come.
+        """
+        order = []
+        for key in self.manifest_keys():
+            found = self.summary(key)
+            order.append((found.cut.delivered_at_ns, found.trail, found.sequence, key))
+        for _, _, _, key in sorted(order):
             manifest = self.manifest(key)
+            bounded = bool(log_id) and manifest.log_id == log_id
             for entry in manifest.objects:
+                if bounded and not _overlaps(entry, after, through):
+                    continue
                 for record in self.records(entry):
-                    yield manifest, record
+                    if not bounded or _is_between(record.position, after, through):
+                        yield manifest, record
 
     def lookup(self, position: int, group: Group, key: bytes) -> bytes | None:
         """The record kept at a global log position, None if the archive does not hold it (yet).
 
-        `key` is the event's key; a record that has another one is not returned.
+        `key` is the event's key; a record that has another one is not returned. The region of
+        `group` does not matter: a copy of an event may say another one.
         """
-        for manifest_key in self.manifest_keys(group.account, group.region):
-            summary = self.summary(manifest_key)
-            for place, found in enumerate(summary.objects):
-                if found.hour != hour_text(group.hour):
-                    continue
-                if not found.first_position <= position <= found.last_position:
-                    continue
+        for manifest_key, place in self._places.find(group.account, group.hour, position):
+            try:
                 entry = self.manifest(manifest_key).objects[place]
                 positions: list[int] = undeltas(entry.positions).tolist()
                 if position not in positions:
                     continue
                 ordinal = positions.index(position)
                 line = self._lines(entry.key, entry.sha256)[ordinal]
-                if has_key(line, entry.derived.get(ordinal, ""), group, key):
-                    return line
+            except (DamagedError, NoSuchObjectError):
+                continue  # Removed by retention, or damaged: `verify` says which.
+            if has_key(line, entry.derived.get(ordinal, ""), group, key):
+                return line
         return None
 
     def _decode(self, key: str, decode: Any) -> Any:
@@ -162,6 +169,43 @@ class Catalog:
                 raise DamagedError(f"{key}: its content is not what its manifest says (sha256)")
             self._last = (key, split_records(key, data))
         return self._last[1]
+
+
+class _Places:
+    """Where which log positions of an account lie; made at the first question, then kept up."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._seen: set[str] = set()
+        self._by_hour: dict[tuple[str, str], list[tuple[int, int, str, int]]] = {}
+
+    def find(self, account: str, hour: int, position: int) -> list[tuple[str, int]]:
+        """Manifest and place in it of each object that could hold the position."""
+        for key in self._catalog.manifest_keys(account):
+            if key in self._seen:
+                continue
+            try:
+                summary = self._catalog.summary(key)
+            except DamagedError:
+                continue
+            self._seen.add(key)
+            for place, entry in enumerate(summary.objects):
+                self._by_hour.setdefault((account, entry.hour), []).append(
+                    (entry.first_position, entry.last_position, key, place)
+                )
+        return [
+            (key, place)
+            for first, last, key, place in self._by_hour.get((account, hour_text(hour)), [])
+            if first <= position <= last
+        ]
+
+
+def _overlaps(entry: ObjectEntry, after: int, through: int | None) -> bool:
+    return entry.last_position > after and (through is None or entry.first_position <= through)
+
+
+def _is_between(position: int, after: int, through: int | None) -> bool:
+    return position > after and (through is None or position <= through)
 
 
 def has_key(line: bytes, derived_id: str, group: Group, key: bytes) -> bool:

@@ -32,6 +32,8 @@ class ArchiveFigures:
     """Events in delivered objects that are there, those that retention removed included."""
     removed: int = 0
     """Of them, removed by archive.retention."""
+    of_other_logs: int = 0
+    """Events that an earlier log of this bucket delivered; in no other figure but the sizes."""
     pending: int = 0
     """Events gathered up to `position` that are not in a delivered object."""
     kept_total: int = 0
@@ -99,27 +101,36 @@ class ArchiveReader:
             if each.position <= last and each.manifest.key not in manifests
         )
         removed_counted = 0
+        log_id = current.log_id if current is not None else ""
         for summary in manifests.values():
-            if summary is None or summary.cut.position > last:
+            if summary is None:
                 continue
+            ours = summary.log_id == log_id
+            if ours and summary.cut.position > last:
+                continue
+            counted = sum(entry.counted for entry in summary.objects)
             if summary.cut.delivered_at_ns < ledger.before_ns:
-                removed_counted += sum(entry.counted for entry in summary.objects)
+                removed_counted += counted
+                if ours:
+                    figures.removed += counted
                 continue
             for entry in summary.objects:
                 fault = self._fault(entry.key, listed, entry.sha256, entry.events, recount)
                 if fault:
                     _find(figures, fault)
-                else:
-                    figures.objects += 1
+                    continue
+                figures.objects += 1
+                if ours:
                     figures.archived += entry.counted
+                else:
+                    figures.of_other_logs += entry.counted
         if removed_counted != ledger.counted:
             _find(
                 figures,
                 f"the ledger of retention counts {ledger.counted} removed events, the manifests "
                 f"of that time {removed_counted}",
             )
-        figures.removed = ledger.counted
-        figures.archived += ledger.counted
+        figures.archived += figures.removed
         on_the_way = {each.manifest.key for each in deliveries}
         _check_heads(current.state if current else {}, manifests.keys() | on_the_way, figures)
         return figures

@@ -13,9 +13,10 @@ import numpy as np
 
 from opentrail.batch import HEAD_BYTES, BatchHead, SourceRun, batch_events, batch_sources
 from opentrail_aggregator.archive.keys import DEFAULT_FOLDER, FOLDERS, PartKey
+from opentrail_aggregator.archive.reporters import importer_of
 from opentrail_aggregator.archive.staging.slices import PACKED_MIN_BYTES, Slice, positions_from
 from opentrail_aggregator.archive.trails import Trails
-from opentrail_aggregator.consolidate.verdict import KEPT, NO_GROUP, Verdict
+from opentrail_aggregator.consolidate.verdict import KEPT, NO_GROUP, REFUSED, Verdict
 from opentrail_aggregator.wal.log import LogEntry
 
 POSITION_BITS = 16
@@ -38,7 +39,7 @@ class Piece(NamedTuple):
     key: PartKey
     slice: Slice
     importer: str
-    """The agent whose import they are of, empty for live events."""
+    """The import they are of (see `reporters.importer_of`), empty for live events."""
 
 
 def global_position(frame: int, ordinal: int = 0) -> int:
@@ -55,6 +56,7 @@ def gather(entry: LogEntry, verdict: Verdict, trails: Trails) -> Iterator[Piece]
     imported = _import_flags(sources, verdict.events)
     folders = _folder_codes(data, verdict)
     times = np.frombuffer(verdict.times, dtype="<i8")
+    importer = importer_of(entry.agent, entry.epoch)
     plain = folders is None and isinstance(imported, bool)
     if plain and len(verdict.groups) == 1 and verdict.all_kept:
         live_ns = 0 if imported else entry.appended_at_ns
@@ -65,7 +67,7 @@ def gather(entry: LogEntry, verdict: Verdict, trails: Trails) -> Iterator[Piece]
         )  # fmt: skip
         if len(data) >= PACKED_MIN_BYTES:
             piece.lines, piece.packed = b"", _packed(entry.payload)
-        yield from _for_trails(verdict, 0, 0, piece, entry.agent if imported else "", trails)
+        yield from _for_trails(verdict, 0, 0, piece, importer if imported else "", trails)
         return
     yield from _split(entry, verdict, trails, data, times, imported, folders)
 
@@ -86,6 +88,8 @@ def _split(
         code |= folders << 16
     code |= np.int64(1 << 24) * imported
     kept = np.flatnonzero(group_of != NO_GROUP)
+    if not len(kept):
+        return  # Copies only: their groups are named, and nothing is in them.
     order = kept[np.argsort(code[kept], kind="stable")]
     codes = code[order]
     begins = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))
@@ -108,7 +112,7 @@ def _split(
             {i: derived[o] for i, o in enumerate(mine) if o in derived} if derived else {},
         )  # fmt: skip
         group, folder = first_codes[place] & 0xFFFF, first_codes[place] >> 16 & 0xFF
-        importer = entry.agent if is_import else ""
+        importer = importer_of(entry.agent, entry.epoch) if is_import else ""
         yield from _for_trails(verdict, group, folder, piece, importer, trails)
 
 
@@ -146,12 +150,15 @@ def _import_flags(sources: list[SourceRun], events: int) -> Any:
 
 
 def _folder_codes(data: bytes, verdict: Verdict) -> Any:
-    """Folder of each line as a code, None when all are in the usual one."""
-    try:
-        categories = [view.eventCategory for view in _category_decoder.decode_lines(data)]
-    except (msgspec.MsgspecError, RecursionError):
-        # Lines that are not kept need not be JSON at all.
+    """Folder of each line as a code, None when all are in the usual one.
+
+    Refused lines can be anything, also two values on one line: with them in the batch, values and
+    lines are not one to one and must not be decoded as if they were.
+    """
+    if REFUSED in verdict.outcomes:
         categories = _categories_one_by_one(data, verdict)
+    else:
+        categories = [view.eventCategory for view in _category_decoder.decode_lines(data)]
     if _FOLDER_CODES.keys().isdisjoint(each for each in categories if isinstance(each, str)):
         return None
     codes = [_FOLDER_CODES.get(each, 0) if isinstance(each, str) else 0 for each in categories]

@@ -33,7 +33,7 @@ class Reporters:
         self._importing: set[str] = set()
         """Agents that have sources that are imports."""
         self._running: dict[str, int] = {}
-        """Agents with an import under way -> when it was last heard of."""
+        """Imports under way (see `importer_of`) -> when they were last heard of."""
 
     def observe(self, entry: LogEntry) -> dict[str, Any] | None:
         """Go on to `entry`; the control object if it is one."""
@@ -43,22 +43,27 @@ class Reporters:
         if control.get("type") == "settings":
             self._policy = Policy(control)
         elif control.get("type") == "heartbeat":
-            self._note_sources(str(control.get("agent", "")), entry.appended_at_ns)
-        elif control.get("type") in ("import-ended", "agent-retired"):
-            self._running.pop(str(control.get("agent", "")), None)
+            self._note_sources(control, entry.appended_at_ns)
+        elif control.get("type") == "import-ended":
+            self._running.pop(_importer_in(control), None)
+        elif control.get("type") == "agent-retired":
+            name = str(control.get("agent", ""))
+            for importer in [each for each in self._running if agent_of(each) == name]:
+                del self._running[importer]
         return control
 
     def note_batch(self, entry: LogEntry, imports: bool, live: bool) -> None:
         """What kinds of sources a batch had."""
         if imports:
             self._importing.add(entry.agent)
-            self._running[entry.agent] = entry.appended_at_ns
+            self._running[importer_of(entry.agent, entry.epoch)] = entry.appended_at_ns
         if live:
             self._live.add(entry.agent)
 
     def running_imports(self, now_ns: int) -> frozenset[str]:
-        """Agents with an import under way at wall time `now_ns`."""
-        return frozenset(name for name in self._running if self._is_running(name, now_ns))
+        """Imports (see `importer_of`) under way at wall time `now_ns`."""
+        running = self._running.items()
+        return frozenset(each for each, at_ns in running if self._is_near(at_ns, now_ns))
 
     def missing(self, account: str, region: str, hour: int, cut_ns: int) -> list[str]:
         """Agents that speak for account and region and had not reported past the hour's end."""
@@ -127,23 +132,42 @@ class Reporters:
             and self._policy.allows(name, account, region, is_global=is_global)
         )
 
-    def _note_sources(self, name: str, at_ns: int) -> None:
-        ended: set[bool] = set()
-        for epoch in self._table.agents[name].epochs.values():
-            for source in epoch.sources:
-                if source.get("kind") == "import":
-                    self._importing.add(name)
-                    ended.add(bool(source.get("ended")))
-                else:
-                    self._live.add(name)
-            epoch.sources = []  # Not needed here, and there may be many.
-        if False in ended:
-            self._running[name] = at_ns
-        elif ended:
-            self._running.pop(name, None)
+    def _note_sources(self, control: dict[str, Any], at_ns: int) -> None:
+        name, epoch_id = str(control.get("agent", "")), str(control.get("epoch", ""))
+        epoch = self._table.agents[name].epochs[epoch_id]
+        imports = [each for each in epoch.sources if each.get("kind") == "import"]
+        if len(imports) < len(epoch.sources):
+            self._live.add(name)
+        if imports:
+            self._importing.add(name)
+            if all(each.get("ended") for each in imports):
+                self._running.pop(importer_of(name, epoch_id), None)
+            else:
+                self._running[importer_of(name, epoch_id)] = at_ns
+        epoch.sources = []  # Not needed here, and there may be many.
 
     def _only_imports(self, name: str) -> bool:
         return name in self._importing and name not in self._live
 
     def _is_running(self, name: str, now_ns: int) -> bool:
-        return name in self._running and now_ns - self._running[name] < self._idle_ns
+        return any(
+            agent_of(each) == name and self._is_near(at_ns, now_ns)
+            for each, at_ns in self._running.items()
+        )
+
+    def _is_near(self, at_ns: int, now_ns: int) -> bool:
+        return now_ns - at_ns < self._idle_ns
+
+
+def importer_of(agent: str, epoch: str) -> str:
+    """What stands for one import: several may run under one agent's name, each with its epoch."""
+    return f"{epoch}:{agent}"
+
+
+def agent_of(importer: str) -> str:
+    """The agent in what `importer_of` made."""
+    return importer.partition(":")[2]
+
+
+def _importer_in(control: dict[str, Any]) -> str:
+    return importer_of(str(control.get("agent", "")), str(control.get("epoch", "")))

@@ -1,5 +1,6 @@
 """Asking for the cuts that are due, through ingest, the log's only writer."""
 
+import concurrent.futures
 from collections.abc import Collection
 
 from opentrail.clock import Clock
@@ -16,6 +17,8 @@ from opentrail_aggregator.archive.seals import (
 from opentrail_aggregator.metrics import Metrics
 
 PROBLEM = "archive.seal"
+WAIT_SECONDS = 0.05
+"""How long a step waits for ingest; a slower answer is taken up by a later step."""
 
 
 class Sealer:
@@ -34,11 +37,19 @@ class Sealer:
         self._append_control = append_control
         self._clock = clock
         self._metrics = metrics
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "seal")
+        self._asking: tuple[concurrent.futures.Future[object], list[OpenPart]] | None = None
+
+    def close(self) -> None:
+        """Wait for no answer: a seal that arrives anyway does no harm."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def step(
         self, parts: Collection[OpenPart], open_bytes: float, running: frozenset[str]
     ) -> bool:
         """Ask for what is due, one seal per reason at most; True if one was put into the log."""
+        if not self._is_answered():
+            return False
         if sum(part.asked for part in parts) >= PARTS_PER_SEAL:
             return False  # They are read first: asking for more would only pile up.
         chosen = choose(
@@ -47,22 +58,39 @@ class Sealer:
         early = choose_early(parts, open_bytes, self._early_bytes)
         if early:
             chosen = {EARLY: early, **chosen}
-        asked = False
         for reason, found in chosen.items():
-            asked |= self._ask(reason, [part for part in found if not part.asked][:PARTS_PER_SEAL])
-        return asked
+            if not self._ask(reason, [part for part in found if not part.asked][:PARTS_PER_SEAL]):
+                return False
+        return bool(chosen)
 
     def _ask(self, reason: str, parts: list[OpenPart]) -> bool:
-        if not parts or self._append_control is None:
+        """Ask for one cut; False if there is no answer yet, or none that says it is in the log."""
+        if self._append_control is None:
             return False
-        try:
-            self._append_control(SEAL_FRAME, seal_body(reason, parts))
-        except (OpenTrailError, OSError) as error:
+        if not parts:
+            return True
+        future = self._thread.submit(self._append_control, SEAL_FRAME, seal_body(reason, parts))
+        self._asking = (future, parts)
+        concurrent.futures.wait([future], WAIT_SECONDS)
+        return self._is_answered() and all(part.asked for part in parts)
+
+    def _is_answered(self) -> bool:
+        """Whether nothing is being asked any more; takes note of the answer."""
+        if self._asking is None:
+            return True
+        future, parts = self._asking
+        if not future.done():
+            return False
+        self._asking = None
+        error = future.exception()
+        if error is None:
+            self._metrics.healed(PROBLEM)
+            for part in parts:
+                part.asked = True
+        elif isinstance(error, OpenTrailError | OSError):
             self._metrics.problem(
                 PROBLEM, f"{len(parts)} parts are due, but ingest took no seal: {error}"
             )
-            return False
-        self._metrics.healed(PROBLEM)
-        for part in parts:
-            part.asked = True
+        else:
+            raise error
         return True

@@ -1,6 +1,7 @@
 """Whether the archive is whole: the chain of manifests itself, every object, and nothing besides.
 
-    chain      numbers 1, 2, 3 ... of each trail; each names its predecessor and its checksum
+    chain      numbers 1, 2, 3 ... of each trail (and log, where a bucket has seen several); each
+               names its predecessor and its checksum
     objects    each named object is there and its content is what the manifest says
     besides    no log object that no manifest names (a delivery under way excepted)
     head       the newest manifest is the one that staging remembers, outside the bucket
@@ -56,14 +57,15 @@ def verify_manifests(
     removed_before = read_ledger(home, destination.bucket, files).before_ns
     present = {each.key for each in catalog.listed()}
     named: set[str] = set()
-    heads: dict[str, tuple[str, str]] = {}
+    heads: dict[tuple[str, str], tuple[str, str]] = {}
+    log_id = current.log_id if current else ""
     expected = dict(current.state.get("chains", {})) if current else {}
     for key, manifest, sha256 in _in_order(catalog, present, result):
         if progress:
             progress(key)
         _check_link(key, manifest, heads, result)
-        heads[manifest.trail] = (key, sha256)
-        head = expected.get(manifest.trail)
+        heads[manifest.log_id, manifest.trail] = (key, sha256)
+        head = expected.get(manifest.trail) if manifest.log_id == log_id else None
         if head and head["sequence"] == manifest.sequence:
             del expected[manifest.trail]
             if (head["key"], head["sha256"]) != (key, sha256):
@@ -95,7 +97,7 @@ def verify_manifests(
         if head["key"] and head["key"] not in under_way:
             result.problems.append(
                 f"{head['key']}: the newest manifest of trail {arn}, number {head['sequence']}, "
-                f"is missing; the last one found is {heads.get(arn, ('none',))[0]}"
+                f"is missing; the last one found is {heads.get((log_id, arn), ('none',))[0]}"
             )
     return result
 
@@ -104,7 +106,7 @@ def _in_order(
     catalog: Catalog, present: set[str], result: Verification
 ) -> Iterator[tuple[str, Manifest, str]]:
     """Manifests by trail and number; those that cannot be read are named as problems."""
-    order: list[tuple[str, int, str]] = []
+    order: list[tuple[str, str, int, str]] = []
     for key in present:
         parts = read_key(key)
         if parts is None or parts.folder != MANIFEST_FOLDER:
@@ -114,16 +116,19 @@ def _in_order(
         except DamagedError as error:
             result.problems.append(str(error))
             continue
-        order.append((summary.trail, summary.sequence, key))
-    for _, _, key in sorted(order):
+        order.append((summary.log_id, summary.trail, summary.sequence, key))
+    for _, _, _, key in sorted(order):
         data = catalog.read(key)
         yield key, decode_manifest(data), hashlib.sha256(data).hexdigest()
 
 
 def _check_link(
-    key: str, manifest: Manifest, heads: dict[str, tuple[str, str]], result: Verification
+    key: str,
+    manifest: Manifest,
+    heads: dict[tuple[str, str], tuple[str, str]],
+    result: Verification,
 ) -> None:
-    before = heads.get(manifest.trail)
+    before = heads.get((manifest.log_id, manifest.trail))
     named = (manifest.previous.key, manifest.previous.sha256) if manifest.previous else None
     if before is None and named is None and manifest.sequence == 1:
         return

@@ -136,7 +136,9 @@ class MemoryLog:
         group_of = []
         for i, each in enumerate(batch):
             group = Group(each.account, each.region, each.time // 3600)
-            group_of.append(NO_GROUP if i in skip else groups.setdefault(group, len(groups)))
+            # As consolidate does it: the group of a copy is named too, with nothing in it.
+            number = groups.setdefault(group, len(groups))
+            group_of.append(NO_GROUP if i in skip else number)
         verdict = Verdict(
             0,
             events=len(batch),

@@ -51,6 +51,17 @@ def test_a_quiet_hour_is_delivered_byte_for_byte_once_it_settled(tmp_path: Path)
     rig.assert_sound()
 
 
+def test_a_batch_of_copies_only_archives_nothing_and_holds_up_nobody(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    events = [event(n, NOON + n) for n in range(5)]
+    rig.log.send(events)
+    rig.log.send(events, copies=range(5))
+    rig.log.send([event(9, NOON + 9)])
+    rig.pass_time(3 * 3600)
+    assert len(rig.records()) == 6
+    rig.assert_sound()
+
+
 def test_nothing_is_staged_under_a_folder_named_awslogs(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.log.send([event(n, NOON) for n in range(5)])
@@ -219,7 +230,7 @@ def test_ninety_days_imported_in_random_order_make_at_most_two_parts_each(tmp_pa
         rig.log.send(events[begin : begin + 50], agent="import-1", kind="import")
         rig.pass_time(20)
     assert rig.object_keys() == []
-    rig.log.append_control("import-ended", {"agent": "import-1"})
+    rig.log.append_control("import-ended", {"agent": "import-1", "epoch": "e" * 32})
     rig.pass_time(60, step=1)
     per_part: dict[tuple[str, str, str], int] = {}
     for manifest in rig.manifests():

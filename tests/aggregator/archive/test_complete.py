@@ -115,7 +115,7 @@ def test_an_import_is_waited_for_only_while_it_runs(tmp_path: Path) -> None:
     rig.log.heartbeat("web-1")
     rig.pass_time(200)
     assert only(rig).missing == ["import-1"]
-    rig.log.append_control("import-ended", {"agent": "import-1"})
+    rig.log.append_control("import-ended", {"agent": "import-1", "epoch": "e" * 32})
     rig.pass_time(60)
     assert rig.manifests()[-1].missing == []
 

@@ -38,7 +38,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Rig:
         rig.log.send([event(10**6 + n, NOON - 86400 - n * 3600)], agent="i", kind="import")
         rig.log.heartbeat("web-1")
         rig.pass_time(120)
-    rig.log.append_control("import-ended", {"agent": "i"})
+    rig.log.append_control("import-ended", {"agent": "i", "epoch": "e" * 32})
     rig.pass_time(3 * 3600, step=300)
     rig.assert_sound()
     assert len(rig.object_keys()) > 30
