@@ -348,7 +348,7 @@ class Census:
             known = self.followers.get(key)
             if known is not None:
                 os.close(fd)
-                if known.entry.generation == entry.generation:
+                if known is not follower and known.entry.generation == entry.generation:
                     return known
                 continue
             copy, read = entry.copied_to(path, *key), entry.copied_to(path, *key)

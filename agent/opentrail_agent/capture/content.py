@@ -15,6 +15,8 @@ from .pieces import Fragment, FragmentInProgress
 GZIP_MAGIC = b"\x1f\x8b"
 _RAW_CHUNK_BYTES = 256 * 1024
 _SKIP_BYTES = 1 << 20
+_STEP_BYTES = 64
+_STEP_MAX_BYTES = _STEP_BYTES * 1032  # what deflate can make of it at most
 _GZIP_WINDOW = 31  # zlib: expect a gzip header
 
 
@@ -114,11 +116,13 @@ class GzipContent:
                 if not self._raw:
                     continue
                 self._inflater = zlib.decompressobj(_GZIP_WINDOW)
+            before = self._inflater.copy()
             try:
                 out = self._inflater.decompress(self._raw, length)
-            except zlib.error as error:
-                self.damage = str(error)
-                break
+            except zlib.error:
+                out = self._inflate_up_to_damage(before, length)
+                self._offset += len(out)
+                return out
             if self._inflater.eof:
                 self._raw, self._inflater = self._inflater.unused_data, None
             else:
@@ -127,6 +131,19 @@ class GzipContent:
                 self._offset += len(out)
                 return bytes(out)
         return b""
+
+    def _inflate_up_to_damage(self, inflater: Any, length: int) -> bytes:
+        """What comes before the damage in _raw; a failed call keeps it to itself."""
+        out = b""
+        self._inflater = inflater
+        while len(out) <= length - _STEP_MAX_BYTES:
+            try:
+                out += inflater.decompress(self._raw[:_STEP_BYTES])
+            except zlib.error as error:
+                self.damage = str(error)
+                break
+            self._raw = self._raw[_STEP_BYTES:]
+        return out
 
 
 def content_of(fd: int) -> Content:

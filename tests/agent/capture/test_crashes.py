@@ -87,8 +87,8 @@ def test_positions_that_cannot_be_read_are_set_aside(tmp_path: Path) -> None:
 
 STEPS = st.lists(
     st.sampled_from(
-        ["append", "append", "append", "partial", "rename", "copytruncate", "gzip", "delete", "swap",
-         "step", "step", "settle", "restart", "cut.read", "cut.sealed", "cut.spooled",
+        ["append", "append", "append", "partial", "rename", "copytruncate", "gzip", "delete",
+         "swap", "step", "step", "settle", "restart", "cut.read", "cut.sealed", "cut.spooled",
          "cut.positions"]
     ),
     min_size=1,

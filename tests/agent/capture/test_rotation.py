@@ -1,4 +1,4 @@
-"""However a file is rotated, each of its lines becomes one event; what cannot be saved is counted."""
+"""However a file is rotated, each of its lines becomes one event; what is lost is counted."""
 
 import gzip
 import os

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opentrail.limits import EVENT_MAX_BYTES
 from opentrail_agent.capture.pieces import Block, Fragment, Piece, Value
 from opentrail_agent.capture.sight import Sight
 from opentrail_agent.capture.splitter import Place, Splitter
@@ -33,8 +34,11 @@ def numbers_of(pieces: Iterable[Piece]) -> list[int | bytes]:
     return found
 
 
-def split(data: bytes | list[bytes], *, quick: bool = True, **options: int) -> list[Piece]:
-    splitter = Splitter(count_events=Sight("", "").count if quick else None, **options)
+def split(
+    data: bytes | list[bytes], *, quick: bool = True, value_max_bytes: int = EVENT_MAX_BYTES
+) -> list[Piece]:
+    count = Sight("", "").count if quick else None
+    splitter = Splitter(count_events=count, value_max_bytes=value_max_bytes)
     pieces: list[Piece] = []
     for chunk in [data] if isinstance(data, bytes) else data:
         splitter.feed(chunk)
@@ -108,7 +112,9 @@ BROKEN: dict[str, tuple[bytes, list[int | bytes]]] = {
     "a Records file cut off before lines": (
         records_file(1, 2, 3)[:-200] + b"\n" + lines(5, 6, 7), [1, 2, line(3)[:20], 5, 6, 7],
     ),
-    "text": (b"hello\n12\n" + lines(1) + b"[1,2,3]\n" + lines(2), [b"hello", b"12", 1, b"1,2,3", 2]),
+    "text": (
+        b"hello\n12\n" + lines(1) + b"[1,2,3]\n" + lines(2), [b"hello", b"12", 1, b"1,2,3", 2],
+    ),
     "NUL bytes before a record": (b"\0" * 30 + lines(1, 2), [b"\0" * 20, 1, 2]),
     "a NUL byte in a record": (
         lines(1) + line(2).replace(b"Get", b"G\0t") + b"\n" + lines(3), [1, line(2)[:20], 3],
@@ -275,11 +281,14 @@ def test_objects_survive_any_layout_and_any_chunks(
     assert len(pieces) == len(objects)
 
 
+RUBBISH = [
+    b"{", b"}", b"[", b"]", b'"', b":", b",", b"\n", b" ", b"\\", b"a", b"1", b"\0", b"\r\n",
+    b"\xff", b'{"a":1}', b'{"Records":[', line(1), line(2) + b"\n",
+]  # fmt: skip
+
+
 @settings(max_examples=200, deadline=None)
-@given(data=st.lists(st.sampled_from(
-    [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\n", b" ", b"\\", b"a", b"1", b"\0", b"\r\n", b"\xff",
-     b'{"a":1}', b'{"Records":[', line(1), line(2) + b"\n"]
-), max_size=25), seed=st.integers(0, 1000))  # fmt: skip
+@given(data=st.lists(st.sampled_from(RUBBISH), max_size=25), seed=st.integers(0, 1000))
 def test_rubbish_comes_out_the_same_in_any_chunks(data: list[bytes], seed: int) -> None:
     whole = b"".join(data)
     expected = flat(split(whole, quick=False))
