@@ -40,7 +40,7 @@ class AgentHandlers:
         name = request.match_info["name"]
         table = await asyncio.to_thread(self._view.read)
         if name not in table.agents:
-            known = ", ".join(sorted(table.agents)) or "none yet"
+            known = ", ".join(each["name"] for each in agents_of(table, 0)) or "none yet"
             raise NotFound(f"{name[:128]}: no agent of this name ever sent here; known: {known}")
         position = await self._inbox.append("agent-retired", {"agent": name})
         return json_answer({"agent": name, "position": position})

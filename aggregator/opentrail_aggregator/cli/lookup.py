@@ -160,8 +160,13 @@ def _bars(by: str, counts: list[Mapping[str, Any]]) -> list[str]:
         width,
     )  # fmt: skip
     room = max(min(width - value_width - 16, 50), 1)
+    ending = "T00:00:00Z" if by == "day" else ""
     return table.lines(
-        (each["value"], each["count"], "#" * max(1, round(room * int(each["count"]) / most)))
+        (
+            str(each["value"]).removesuffix(ending),
+            each["count"],
+            "#" * max(1, round(room * int(each["count"]) / most)),
+        )
         for each in counts
     )
 

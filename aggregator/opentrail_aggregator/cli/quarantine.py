@@ -67,7 +67,9 @@ def replay(options: argparse.Namespace) -> int:
     done = server_of(options).post(
         "/api/quarantine/replay", {"items": options.items, "reason": options.reason}
     )
-    print(f"{done['replayed']} replayed; what still cannot be an event is in quarantine again")
+    print(f"{done['replayed']} sent again; what still cannot be an event comes back here")
+    for each in done["left"]:
+        print(f"{each['id']} stays: {clean(each['why'])}")
     return 0
 
 

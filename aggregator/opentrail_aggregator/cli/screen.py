@@ -5,6 +5,7 @@ its last lines shown underneath. Elsewhere their lines are passed on, and a line
 when they changed.
 """
 
+import shutil
 import sys
 from collections import deque
 from pathlib import Path
@@ -84,6 +85,8 @@ class TerminalScreen:
         width = terminal_width()
         lines = [*self._heading, "", *block(figures, self._rate), ""]
         lines += [f"  {line}" for line in self._lines]
+        # The cursor cannot go back above the screen's first line.
+        lines = lines[: max(shutil.get_terminal_size((80, 24)).lines - 1, 1)]
         text = "".join(f"\033[2K{fit(line, width - 1).rstrip()}\n" for line in lines)
         # Lines that are gone since the last time are cleared by "erase below".
         up = f"\033[{self._drawn}A" if self._drawn else ""

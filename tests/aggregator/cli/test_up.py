@@ -1,5 +1,6 @@
 """`opentrail up`, whole: real processes, a real agent, the sample; ended, killed, started again."""
 
+import http.client
 import json
 import os
 import signal
@@ -44,10 +45,10 @@ class Up:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        http, grpc = self._ports
+        web, grpc = self._ports
         command = [
             *(str(COMMAND), "up", "--home", str(self.home)),
-            *("--http", f"127.0.0.1:{http}", "--grpc", f"127.0.0.1:{grpc}", *options),
+            *("--http", f"127.0.0.1:{web}", "--grpc", f"127.0.0.1:{grpc}", *options),
         ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -69,6 +70,16 @@ class Up:
         assert code == 0, out
         found: dict[str, Any] = json.loads(out)
         return found
+
+    def health(self, path: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._ports[0], timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
 
     def living(self) -> list[int]:
         wanted = f"{MARK}={self.home}".encode()
@@ -148,6 +159,21 @@ def test_a_killed_process_comes_back_and_nothing_is_lost_or_doubled(up: Up, vict
     assert status["sums_agree"], status["wrong"]
     assert status["duplicates"] == 0
     assert "killed by SIGKILL" in up.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("victim", "path"), [("role index", "/health/delivery"), ("role ingest", "/health/ready")]
+)
+def test_health_tells_of_a_hanging_process_and_of_its_return(
+    up: Up, victim: str, path: str
+) -> None:
+    up.start("--sample", "5")
+    _until("it is well", lambda: up.health("/health/ready") and up.health("/health/delivery"))
+    pid = up.child(victim)
+    os.kill(pid, signal.SIGSTOP)
+    _until(f"{path} tells of it", lambda: not up.health(path), 15.0)
+    os.kill(pid, signal.SIGCONT)
+    _until(f"{path} tells that it is over", lambda: up.health(path), 15.0)
 
 
 def test_a_second_one_in_the_same_home_is_refused_by_name(up: Up) -> None:
