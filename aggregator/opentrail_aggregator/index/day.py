@@ -21,6 +21,7 @@ from opentrail.clock import Clock
 from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
 from opentrail_aggregator.index.document import Event, document_of, fallback_of
+from opentrail_aggregator.index.generation import TERMS
 from opentrail_aggregator.index.records import (
     BLOCK_MAX_ENTRIES,
     BLOCK_RAW_BYTES,
@@ -31,8 +32,6 @@ from opentrail_aggregator.index.records import (
     place,
 )
 from opentrail_aggregator.index.schema import create_or_open
-
-TERMS = "terms"
 
 
 class Counted:
@@ -64,8 +63,8 @@ class DayWriter:
         searcher = self._index.searcher()
         self.committed_documents = searcher.num_docs
         last_place = _greatest(searcher, "l")
-        self.committed_position = (_greatest(searcher, "p") or 0) if resumable else 0
-        """Events through this position are here already."""
+        self.committed_position = (_greatest(searcher, "p") or 0) if resumable else -1
+        """Events through this position are here already; a rebuild brings them in any order."""
         self._records = RecordsFile(directory, files)
         self._records.cut_behind(last_place)
         self._writer: tantivy.IndexWriter | None = None

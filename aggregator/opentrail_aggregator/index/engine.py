@@ -20,6 +20,7 @@ from opentrail_aggregator.index.compile import (
     leaf_prefix,
     number_of_hits,
 )
+from opentrail_aggregator.index.figures import Figures, figures, recount
 from opentrail_aggregator.index.generation import Generations
 from opentrail_aggregator.index.ordering import DayOrder
 from opentrail_aggregator.index.reading import OpenDay, OpenDays, View
@@ -79,8 +80,9 @@ class IndexEngine:
         compiled = compile_query(node, scope, now)
         last = end if after is None or (end is not None and end < after.time_s) else after.time_s
         hits: list[Hit] = []
-        for order in self._orders(compiled, start, last, self._deadline(deadline)):
-            hits += order.take(limit + 1 - len(hits), after)
+        for day, order in self._orders(compiled, start, last, self._deadline(deadline)):
+            with _told(day):
+                hits += order.take(limit + 1 - len(hits), after)
             if len(hits) > limit:
                 following = cursor_after(hits[limit - 1], binding, now, start, end)
                 return Page(hits[:limit], following.write())
@@ -88,10 +90,9 @@ class IndexEngine:
 
     def _orders(
         self, compiled: Compiled, start: int | None, end: int | None, deadline: Deadline
-    ) -> Iterator[DayOrder]:
+    ) -> Iterator[tuple[OpenDay, DayOrder]]:
         for day, searcher, first, last in self._asked(compiled, start, end, deadline):
-            with _told(day):
-                yield DayOrder(day, searcher, compiled.query, first, last)
+            yield day, DayOrder(day, searcher, compiled.query, first, last)
 
     def count(
         self,
@@ -187,11 +188,16 @@ class IndexEngine:
         node: Node = Term(field, event_id)
         compiled = compile_query(node, scope, self._now())
         hits: list[Hit] = []
-        for order in self._orders(compiled, None, None, self._deadline(deadline)):
-            hits += order.take(_GET_MAX - len(hits))
+        for day, order in self._orders(compiled, None, None, self._deadline(deadline)):
+            with _told(day):
+                hits += order.take(_GET_MAX - len(hits))
             if len(hits) >= _GET_MAX:
                 break
         return hits
+
+    def figures(self, *, is_thorough: bool = False) -> Figures:
+        """What the index holds, counted now; `is_thorough` also reads every record."""
+        return recount(self._days) if is_thorough else figures(self._days)
 
     def close(self) -> None:
         self._days.close()
@@ -208,6 +214,8 @@ class IndexEngine:
         """The days a question concerns, newest first, with the seconds it asks of each."""
         first = compiled.first if start is None else max(start, compiled.first)
         last = compiled.last if end is None else min(end, compiled.last)
+        if first > last:
+            return
         view: View = self._days.view()
         for name in view.days:
             day_first, day_last = day_seconds(name)

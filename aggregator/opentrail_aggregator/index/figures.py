@@ -8,7 +8,7 @@ of one log position: `indexed + expired + missing` is what the verdicts had kept
 from dataclasses import dataclass
 
 from opentrail_aggregator.index.compile import between, number_of_hits
-from opentrail_aggregator.index.generation import Generations, State
+from opentrail_aggregator.index.generation import State
 from opentrail_aggregator.index.reading import OpenDays, View
 from opentrail_aggregator.search.errors import SearchUnavailableError
 
@@ -46,10 +46,6 @@ def figures(days: OpenDays) -> Figures:
 def recount(days: OpenDays) -> Figures:
     """The same, reading every record that a document points at."""
     return _figures(days, is_thorough=True)
-
-
-def open_days(generations: Generations, open_max: int = 200) -> OpenDays:
-    return OpenDays(generations, open_max)
 
 
 def _figures(days: OpenDays, *, is_thorough: bool) -> Figures:

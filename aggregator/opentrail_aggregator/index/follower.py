@@ -27,8 +27,8 @@ from opentrail_aggregator.index.retention import day_of
 from opentrail_aggregator.index.settings import IndexSettings
 from opentrail_aggregator.wal.log import LogEntry, LogReader
 
-READ_BYTES = 256 * 1024
-"""Compressed, so about two frames: what one step takes."""
+READ_BYTES = 64 * 1024
+"""Compressed, so one frame as a rule: what one step takes."""
 _STATE_SECONDS = 0.5
 
 

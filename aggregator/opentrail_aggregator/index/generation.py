@@ -26,6 +26,8 @@ from opentrail_aggregator.index.schema import SCHEMA_VERSION
 
 CURRENT = "CURRENT"
 STATE = "state"
+TERMS = "terms"
+"""The folder of a day's engine files."""
 
 
 class State(msgspec.Struct, array_like=True, frozen=True):
@@ -80,6 +82,17 @@ class Generation:
     def days(self) -> list[str]:
         """Names of the days that are here, oldest first, those being dropped included."""
         return [name for name in self._files.list(self.directory) if is_day(name)]
+
+    def documents(self) -> int:
+        """Documents in all days, as the engine's own descriptions say; opens nothing."""
+        return sum(self._documents(name) for name in self.days())
+
+    def _documents(self, name: str) -> int:
+        try:
+            meta = msgspec.json.decode((self.day(name) / TERMS / "meta.json").read_bytes())
+            return sum(int(segment["max_doc"]) for segment in meta["segments"])
+        except (OSError, msgspec.DecodeError, KeyError):
+            return 0  # Just being made, or just dropped.
 
     def remove_day(self, name: str) -> None:
         shutil.rmtree(self.day(name), ignore_errors=True)

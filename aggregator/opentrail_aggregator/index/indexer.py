@@ -31,6 +31,7 @@ NAME = "index"
 _PAUSE_MIN, _PAUSE_MAX = 0.5, 15.0
 _STUCK_SECONDS = 15.0
 _CLOSE_EVENTS = 20_000
+_DOCUMENTS_SECONDS = 10.0
 
 
 class Indexer:
@@ -65,6 +66,7 @@ class Indexer:
         self._dropped_before = ""
         self._read_at = clock.monotonic()
         self._reported = (0, 0, 0)
+        self._documents_at = 0.0
 
     def step(self) -> bool:
         """Read, index and commit a little; True if there may be more to do at once."""
@@ -91,6 +93,7 @@ class Indexer:
         if self._catching_up is not None:
             if next(self._catching_up, None) is None:
                 self._catching_up = None
+                self._tell_caught_up(follower)
             return True
         self._look_for_hole(follower, oldest)
         if self._catching_up is not None:
@@ -171,10 +174,25 @@ class Indexer:
                 follower, first, self._sources.verdicts, self._archive, oldest
             )
 
+    def _tell_caught_up(self, follower: Follower) -> None:
+        self._metrics.healed("index.hole")
+        if follower.state.missing:
+            self._metrics.problem(
+                "index.missing",
+                f"{follower.state.missing} kept events are neither in the log nor in the archive "
+                "and cannot be searched",
+            )
+
     def _commit_cursor(self, follower: Follower) -> None:
         """Tell the log how far it may release; a rebuild that reads it holds it back."""
         assert self._cursors is not None
-        position = min(follower.state.position, held_position(self._generations, self._home))
+        # Not beyond the generation that answers either: it may just have been switched.
+        current = self._generations.current() or follower.generation
+        position = min(
+            follower.state.position,
+            current.read().position,
+            held_position(self._generations, self._home),
+        )
         self._cursors.commit(NAME, position, {"can_catch_up": self._archive is not None})
 
     def _report(self, follower: Follower, frames: int) -> None:
@@ -194,6 +212,9 @@ class Indexer:
         if self._pause and follower.settled_once:
             self._pause = 0.0
             metrics.healed("index.failed")
+        if now >= self._documents_at:
+            self._documents_at = now + _DOCUMENTS_SECONDS
+            metrics.set("opentrail_index_documents", follower.generation.documents())
         figures = (state.position, counted.normalised, counted.fallback)
         if figures == self._reported:
             return

@@ -14,8 +14,7 @@ from pathlib import Path
 import tantivy
 
 from opentrail.errors import OpenTrailError
-from opentrail_aggregator.index.day import TERMS
-from opentrail_aggregator.index.generation import Generation, Generations, State
+from opentrail_aggregator.index.generation import TERMS, Generation, Generations, State
 from opentrail_aggregator.index.records import RecordsReader
 from opentrail_aggregator.index.schema import is_panic, open_for_reading
 from opentrail_aggregator.search.errors import SearchUnavailableError

@@ -8,7 +8,7 @@ begins anew. While it runs, the log keeps what it still has to read.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,7 +108,7 @@ class Rebuild:
         self._generations = Generations(home.index)
         self._seen = Positions()
 
-    def run(self) -> Iterator[Progress]:
+    def run(self) -> Generator[Progress, None, None]:
         """Do all of it, a little between two values; raises RebuildError if it cannot be done."""
         self._refuse_the_impossible()
         lock = FileLock(self._home.index / LOCK)

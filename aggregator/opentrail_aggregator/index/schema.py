@@ -15,11 +15,11 @@ from pathlib import Path
 
 import tantivy
 
+from opentrail_aggregator.search.tokens import TOKEN_MAX_BYTES
+
 SCHEMA_VERSION = 1
 """Raised with any change of schema, tokenizer or shape; other generations are begun anew."""
 WORDS = "opentrail_words"
-TOKEN_MAX_BYTES = 256
-"""Words of this many bytes or more are not indexed as words; their fields still are."""
 
 
 @lru_cache(maxsize=1)

@@ -171,20 +171,21 @@ class _Unusual:
         self.marks = shape.marks
 
     def take(self, record: dict[str, Any]) -> None:
-        for raw_name, value in record.items():
-            name = self.clean(raw_name)
+        for name, value in record.items():
             if value is None:
                 continue
+            # Before the trees, which may fill all the room there is.
             if name in _KEYWORDS:
                 if isinstance(value, dict | list):
                     self.marks.add("wrapped")
                     self.leaf(name, compact(value))
                 else:
                     self.leaf(name, scalar_text(value))
-            elif name in _TREES:
-                self.tree(name, value)
             if name not in NOT_IN_TEXT:
                 self.strings(value)
+        for name in TREES:
+            if record.get(name) is not None:
+                self.tree(name, record[name])
 
     def tree(self, root: str, value: Any) -> None:
         if not isinstance(value, dict | list):

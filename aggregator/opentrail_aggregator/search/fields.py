@@ -131,8 +131,8 @@ def find_field(name: str) -> Field | None:
     """The field of this name, or None if there is none."""
     if known := _FIXED.get(name):
         return known
-    root, dot, rest = name.partition(".")
-    if not (dot and rest and root in TREES):
+    root, dot, _ = name.partition(".")
+    if not dot or root not in TREES:
         return None
     return Field(name, name.replace("\0", NUL_STAND_IN))
 

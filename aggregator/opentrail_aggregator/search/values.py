@@ -11,6 +11,7 @@ import re
 from opentrail_aggregator.search.dates import DATE_HINT, parse_date
 from opentrail_aggregator.search.fields import UNIQUE, Field, Kind, find_field, range_fields
 from opentrail_aggregator.search.scanner import Scanner, Word
+from opentrail_aggregator.search.tokens import TOKEN_MAX_BYTES, longest_word_bytes
 from opentrail_aggregator.search.tree import (
     Bound,
     Everything,
@@ -68,6 +69,11 @@ def _text(scan: Scanner, word: Word) -> Node:
         raise scan.error(
             "no letter or digit to search for", start, end,
             "bare words are found by their letters and digits; name a field for an exact value",
+        )  # fmt: skip
+    if longest_word_bytes(text) >= TOKEN_MAX_BYTES:
+        raise scan.error(
+            f"a word of {longest_word_bytes(text)} bytes", start, end,
+            f"words of {TOKEN_MAX_BYTES} bytes or more are not searched; name a field",
         )  # fmt: skip
     node: Node = Text(text, start=start, end=end)
     # What bare words do not search (see NOT_IN_TEXT) is still found when it is pasted whole.
