@@ -49,7 +49,9 @@ class ServerTls:
     def credentials(self) -> grpc.ServerCredentials:
         """What a port is opened with; every handshake asks again."""
         return grpc.dynamic_ssl_server_credentials(
-            self._first, self.renewed, require_client_authentication=True
+            self._first,
+            self.renewed,  # type: ignore[arg-type]  # None is documented, and missing in the types.
+            require_client_authentication=True,
         )
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:

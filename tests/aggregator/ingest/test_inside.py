@@ -1,4 +1,4 @@
-"""What the other roles put into the log is durable when they hear of it, however deep the folder."""
+"""What the other roles put into the log is durable when they hear of it, wherever HOME lies."""
 
 import asyncio
 import stat
