@@ -93,7 +93,11 @@ async def run_once(
                     (shipping, failing, stopping), return_when=asyncio.FIRST_COMPLETED
                 )
                 stopping.cancel()
-            return result, shipping.done()
+            is_sent = shipping.done()
+            if is_sent:
+                shipping.result()
+                waiting(spool.backlog_batches)
+            return result, is_sent
         finally:
             for task in (shipping, failing, telling):
                 task.cancel()

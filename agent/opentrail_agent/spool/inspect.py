@@ -63,6 +63,11 @@ def look(directory: Path, files: Files = DISK) -> Look:
     if firsts:
         scan = scan_segment(files.read(paths[-1], 0, files.size(paths[-1])))
         last = scan.frames[-1][1].position if scan.frames else firsts[-1] - 1
+        if scan.torn_bytes:
+            problems.append(
+                f"{paths[-1]}: torn at byte {scan.valid_bytes}: {scan.torn_bytes} bytes behind it "
+                "are being written now, or were never promised and are cut at the next start"
+            )
     size = sum(files.size(path) for path in paths)
     return Look(standing, firsts[0] if firsts else 0, last, len(firsts), size, problems)
 
