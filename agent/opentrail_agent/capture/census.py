@@ -155,7 +155,7 @@ class Census:
         if copy is None:
             self._harvest.finish(follower, "")
         else:
-            unread = max(0, follower.largest - copy.size)
+            unread = 0 if copy.is_gzip else min(unread, max(0, follower.largest - copy.size))
         self._end(follower)
         self._metrics.increment("opentrail_agent_truncations_total")
         if unread:

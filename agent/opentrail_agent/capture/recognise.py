@@ -60,9 +60,12 @@ def recognise(
         if entry.is_of(content):
             return entry
     beginnings: dict[int, str] = {}
-    for entry in entries:
-        if (entry.device, entry.inode) == (device, inode) or not _may_be_copy(entry, path, alive):
-            continue
+    others = [
+        entry for entry in entries
+        if (entry.device, entry.inode) != (device, inode) and _may_be_copy(entry, path, alive)
+    ]  # fmt: skip
+    # The more of a content is known, the more it says that a file begins like it.
+    for entry in sorted(others, key=lambda each: (-each.prefix_bytes, -each.offset)):
         length = entry.prefix_bytes
         if length not in beginnings:
             beginnings[length] = digest_of_content(content, length)
@@ -80,8 +83,9 @@ def recognise(
             return Unsure.NOT_LONG_ENOUGH if not is_whole else Unsure.ORIGINAL_LIVES
         if is_whole:
             return entry.copied_to(path, device, inode)
-        if length == PREFIX_BYTES:
-            return _of_a_shorter_copy(entry.copied_to(path, device, inode), content)
+        shorter = _shorter_copy(entry.copied_to(path, device, inode), content)
+        if length == PREFIX_BYTES and shorter is not None:
+            return shorter
     return None
 
 
@@ -97,11 +101,16 @@ def _may_be_copy(entry: Entry, path: str, alive: frozenset[tuple[int, int]]) -> 
     )
 
 
-def _of_a_shorter_copy(copy: Entry, content: Content) -> Entry:
-    """All of `content` was read in the original, which went on after the copy was made."""
+def _shorter_copy(copy: Entry, content: Content) -> Entry | None:
+    """All of `content` was read in the original, which went on after the copy was made.
+
+    None: it is long enough to hold the place that was read up to, and does not: another content.
+    """
     length, tail = 0, b""
-    while length < copy.offset and (chunk := content.read(length, _CHUNK_BYTES)):
+    while chunk := content.read(length, _CHUNK_BYTES):
         length += len(chunk)
         tail = (tail + chunk)[-TAIL_BYTES:]
+        if length >= copy.offset:
+            return None
     copy.settle(Place(length), tail)
     return copy

@@ -274,9 +274,14 @@ def test_a_key_of_the_source_names_its_events_for_ever(tmp_path: Path) -> None:
     other = b'{"ts":1795514400,"id":8,"user":{"name":"ann"}}\n'
     rig = mapped(tmp_path, one + other + one, mapping)
     assert rig.ids[0] == rig.ids[2] != rig.ids[1]
-    # Without all of the key the place in the source has to do.
-    lacking = mapped(tmp_path / "x", b"", mapping) if (tmp_path / "x").mkdir() else None
-    assert lacking is None
+
+
+def test_without_all_of_its_key_the_place_names_an_event(tmp_path: Path) -> None:
+    mapping = MappingSettings(
+        fields=MAPPING.fields, constants=MAPPING.constants, time="seconds", key=["id", "user.name"]
+    )
+    rig = mapped(tmp_path, b'{"ts":1795514400,"id":7}\n' * 2, mapping)
+    assert len(set(rig.ids)) == 2
 
 
 @pytest.mark.parametrize(

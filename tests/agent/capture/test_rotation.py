@@ -119,6 +119,31 @@ def test_files_that_begin_alike_are_told_apart(tmp_path: Path, logs: Path) -> No
     assert len(rig.ids) == len(set(rig.ids)) == 31
 
 
+def test_a_name_of_the_family_and_a_kilobyte_in_common_do_not_make_a_copy(
+    tmp_path: Path, logs: Path
+) -> None:
+    rig = Rig(tmp_path, str(logs / "*"))
+    append(logs / "a.json", bare(1) * 8)
+    rig.settle()
+    append(logs / "a.json.1", bare(1) * 4 + bare(2) * 6)
+    rig.settle(5)
+    assert len(rig.events) == 18
+    assert len(set(rig.ids)) == 18
+
+
+def test_a_copy_that_the_original_outgrew_is_known(tmp_path: Path, logs: Path) -> None:
+    path = logs / "a.json"
+    rig = Rig(tmp_path, str(logs / "*"))
+    append(path, bare(1) * 8)
+    shutil.copy(path, tmp_path / "copy")
+    append(path, bare(2))
+    rig.settle()
+    count = len(set(rig.ids))
+    (tmp_path / "copy").rename(logs / "a.json.1")
+    rig.settle(5)
+    assert len(set(rig.ids)) == count
+
+
 @pytest.mark.parametrize("rounds", [1, 30])
 def test_fifty_rotations_in_a_second_lose_nothing(tmp_path: Path, logs: Path, rounds: int) -> None:
     path = logs / "a.json"
