@@ -1,20 +1,18 @@
 """Development certificates, so that the first start already speaks mutual TLS.
 
-    HOME/pki/ca.crt ca.key                 the home's own authority; signs the three below
-    HOME/pki/server.crt server.key         the aggregator, for the host names agents dial
-    HOME/pki/agent-NAME.crt agent-NAME.key an agent; SAN URI opentrail://agent/NAME
-
-Everything is made when missing and made again when it runs out or no longer names the host; the
-authority is made once, so agents enrolled by hand stay valid. Keys are written with mode 0600.
+Which files there are stands in `certificates.py`. Everything is made when missing and made again
+when it runs out or no longer names the host; the authority is made once, so agents enrolled by hand
+stay valid. Keys are written with mode 0600.
 
 This is for one machine and for trying things out. It does not revoke, does not enrol over the
 network and does not rotate under running connections.
 """
 
+import argparse
 import datetime
 import ipaddress
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -22,24 +20,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from opentrail.clock import Clock
-from opentrail.errors import ConfigError
+from opentrail.clock import Clock, SystemClock
+from opentrail.errors import ConfigError, OpenTrailError
 from opentrail.files import DISK, Files
+from opentrail_aggregator.certificates import (
+    Credentials,
+    agent_credentials,
+    server_credentials,
+)
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
 RENEW_BEFORE_DAYS = 30
 AGENT_URI = "opentrail://agent/"
 _BACKDATED = datetime.timedelta(hours=1)  # A peer's clock may run a little behind ours.
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Where one party's certificate, key and authority lie."""
-
-    authority: Path
-    certificate: Path
-    key: Path
 
 
 class DevelopmentPki:
@@ -53,28 +47,23 @@ class DevelopmentPki:
     def server(self, hosts: Iterable[str]) -> Credentials:
         """The aggregator's credentials, valid for all of `hosts`."""
         names: list[x509.GeneralName] = [_host_name(host) for host in sorted(set(hosts))]
-        return self._ensure(
-            "server", "opentrail aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH
-        )
+        found = server_credentials(self._directory)
+        return self._ensure(found, "opentrail aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def agent(self, name: str) -> Credentials:
         """The credentials of the agent `name`."""
         uri: list[x509.GeneralName] = [x509.UniformResourceIdentifier(AGENT_URI + name)]
-        return self._ensure(f"agent-{name}", name, uri, ExtendedKeyUsageOID.CLIENT_AUTH)
+        found = agent_credentials(self._directory, name)
+        return self._ensure(found, name, uri, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def _ensure(
         self,
-        stem: str,
+        found: Credentials,
         common_name: str,
         names: list[x509.GeneralName],
         usage: x509.ObjectIdentifier,
     ) -> Credentials:
         authority, authority_key = self._authority()
-        found = Credentials(
-            self._directory / "ca.crt",
-            self._directory / f"{stem}.crt",
-            self._directory / f"{stem}.key",
-        )
         if not self._usable(found, authority, names):
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = (
@@ -194,3 +183,25 @@ def _signs_certificates() -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def main() -> int:
+    """Make the certificates of one home; what `certificates.make_certificates` runs."""
+    parser = argparse.ArgumentParser(description="make a home's development certificates")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--agent", action="append", default=[], metavar="NAME")
+    parser.add_argument("hosts", nargs="+", metavar="HOST")
+    options = parser.parse_args()
+    pki = DevelopmentPki(options.directory, SystemClock())
+    try:
+        pki.server(options.hosts)
+        for name in options.agent:
+            pki.agent(name)
+    except (OpenTrailError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,14 +6,10 @@ opens on loopback addresses only. What will be asked is already asked: each rout
 from its request and never decides for itself.
 """
 
-import ipaddress
-import socket
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from aiohttp import web
-
-from opentrail.errors import ConfigError
 
 Action = Literal[
     "probe",  # /health/live and /health/ready: one word each
@@ -54,18 +50,3 @@ class LoopbackAccess:
 
 CALLER = web.RequestKey("caller", Caller)
 """Under this key a request carries who asks."""
-
-
-def refuse_other_than_loopback(host: str, port: int) -> None:
-    """Raise ConfigError unless every address of `host` is a loopback address."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(f"http.listen: {host!r} is not known here: {error}") from error
-    addresses = sorted({str(each[4][0]) for each in found})
-    open_ones = [each for each in addresses if not ipaddress.ip_address(each).is_loopback]
-    if open_ones:
-        raise ConfigError(
-            f"http.listen: {host} is {', '.join(open_ones)}, which others can reach, and access "
-            "keys are not there yet; listen on 127.0.0.1 or ::1, and use an SSH tunnel from outside"
-        )

@@ -11,7 +11,7 @@ from aiohttp import web
 from opentrail.clock import Clock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK
-from opentrail_aggregator.api.access import LoopbackAccess, refuse_other_than_loopback
+from opentrail_aggregator.api.access import LoopbackAccess
 from opentrail_aggregator.api.agents import AgentHandlers
 from opentrail_aggregator.api.answers import NotFound, error_answer
 from opentrail_aggregator.api.archive import ArchiveHandlers
@@ -21,7 +21,7 @@ from opentrail_aggregator.api.inbox import Inbox
 from opentrail_aggregator.api.quarantine import QuarantineHandlers
 from opentrail_aggregator.api.routes import Route, add_routes
 from opentrail_aggregator.api.searching import Searching
-from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.api.settings import parse_address, refuse_other_than_loopback
 from opentrail_aggregator.api.status import StatusHandlers
 from opentrail_aggregator.api.tailing import TailHandlers
 from opentrail_aggregator.api.watching import WatchHandlers

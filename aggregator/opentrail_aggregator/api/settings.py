@@ -1,5 +1,7 @@
 """Where the HTTP port listens and how long a question may take."""
 
+import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -42,3 +44,18 @@ def parse_address(text: str, name: str) -> tuple[str, int]:
             f"{name}: {text!r} is no address; write it as 127.0.0.1:8470 or [::1]:8470"
         )
     return host, int(port)
+
+
+def refuse_other_than_loopback(host: str, port: int) -> None:
+    """Raise ConfigError unless every address of `host` is a loopback address."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"http.listen: {host!r} is not known here: {error}") from error
+    addresses = sorted({str(each[4][0]) for each in found})
+    open_ones = [each for each in addresses if not ipaddress.ip_address(each).is_loopback]
+    if open_ones:
+        raise ConfigError(
+            f"http.listen: {host} is {', '.join(open_ones)}, which others can reach, and access "
+            "keys are not there yet; listen on 127.0.0.1 or ::1, and use an SSH tunnel from outside"
+        )

@@ -9,21 +9,19 @@ import contextlib
 import subprocess
 import sys
 
-from opentrail.clock import SystemClock
-from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.certificates import agent_credentials, make_certificates
 from opentrail_aggregator.cli.client import endpoint_of, home_of
-from opentrail_aggregator.cli.local_agent import IMPORT_NAME, write_configuration
+from opentrail_aggregator.cli.local_agent import IMPORT_NAME, dialled, write_configuration
 from opentrail_aggregator.home import Home
-from opentrail_aggregator.pki import DevelopmentPki
-
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def run_import(options: argparse.Namespace) -> int:
     """Run the agent in this terminal; its exit code."""
     home = Home(home_of(options).absolute())
-    address = _dialled(str(endpoint_of(home.path)["grpc"]))
-    credentials = DevelopmentPki(home.pki, SystemClock()).agent(IMPORT_NAME)
+    address = dialled(str(endpoint_of(home.path)["grpc"]))
+    credentials = agent_credentials(home.pki, IMPORT_NAME)
+    if not credentials.exist:
+        make_certificates(home.pki, ["localhost"], [IMPORT_NAME])
     configuration = write_configuration(home.imports, IMPORT_NAME, address, credentials)
     program = [sys.executable, "-m", "opentrail_agent", "import", "--config", str(configuration)]
     process = subprocess.Popen([*program, "--", *options.paths])
@@ -31,10 +29,3 @@ def run_import(options: argparse.Namespace) -> int:
         # Ctrl-C reaches the agent too; it notes how far it is, and this waits for that.
         with contextlib.suppress(KeyboardInterrupt):
             return process.wait()
-
-
-def _dialled(listening: str) -> str:
-    """The address that reaches a listener on this machine."""
-    host, port = parse_address(listening, "grpc.listen")
-    host = _EVERYWHERE.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

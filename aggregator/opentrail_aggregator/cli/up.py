@@ -17,16 +17,19 @@ from pathlib import Path
 from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK
-from opentrail_aggregator.api.access import refuse_other_than_loopback
-from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.api.settings import parse_address, refuse_other_than_loopback
+from opentrail_aggregator.certificates import (
+    agent_credentials,
+    make_certificates,
+    server_credentials,
+)
 from opentrail_aggregator.cli.client import home_of
-from opentrail_aggregator.cli.local_agent import NAME, write_configuration
+from opentrail_aggregator.cli.local_agent import IMPORT_NAME, NAME, dialled, write_configuration
 from opentrail_aggregator.cli.progress import ProgressReader
 from opentrail_aggregator.cli.screen import PlainScreen, Screen, TerminalScreen
 from opentrail_aggregator.cli.settings_of_home import configuration_of, settings_of
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
-from opentrail_aggregator.pki import DevelopmentPki
 from opentrail_aggregator.sample.producer import FILE_NAME
 from opentrail_aggregator.supervise.child import ChildSpec
 from opentrail_aggregator.supervise.lock import acquire_lock
@@ -48,13 +51,15 @@ def up(options: argparse.Namespace) -> int:
     DISK.make_directory(home.path)
     settings, aggregator = _aggregator(home, options)
     lock = acquire_lock(home.run / "locks" / "up.lock", clock)
-    pki = DevelopmentPki(home.pki, clock)
-    grpc_host, _ = parse_address(settings.grpc.listen, "grpc.listen")
-    pki.server({grpc_host, "localhost", "127.0.0.1", "::1", socket.gethostname()})
+    credentials = agent_credentials(home.pki, NAME)
+    has_certificates = credentials.exist and server_credentials(home.pki).exist
+    if not has_certificates:
+        _make_certificates(home, settings)
     watch = [*options.watch]
     if options.sample:
         watch.append(str(home.sample / f"{FILE_NAME}*"))
-    agent = write_configuration(home.agent, NAME, settings.grpc.listen, pki.agent(NAME), watch)
+    address = dialled(settings.grpc.listen)
+    agent = write_configuration(home.agent, NAME, address, credentials, watch)
 
     screen = _screen(home, settings, options, clock)
     report = Report(clock, out=screen.say)
@@ -68,6 +73,11 @@ def up(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: supervisor.request_stop())
     progress = ProgressReader(f"http://{settings.http.listen}", clock)
     progress.start()
+    if has_certificates:
+        # They may run out soon or lack a host: seen to while the rest starts. What is made anew is
+        # taken up at the next connection.
+        supervisor.turn(0.0)
+        _make_certificates(home, settings)
     while not supervisor.stopping:
         supervisor.turn(_TURN_SECONDS)
         screen.show(progress.latest())
@@ -77,6 +87,12 @@ def up(options: argparse.Namespace) -> int:
     screen.close()
     lock.release()
     return supervisor.exit_code or 0
+
+
+def _make_certificates(home: Home, settings: AggregatorSettings) -> None:
+    host, _ = parse_address(settings.grpc.listen, "grpc.listen")
+    hosts = {host, "localhost", "127.0.0.1", "::1", socket.gethostname()}
+    make_certificates(home.pki, hosts, [NAME, IMPORT_NAME])
 
 
 def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSettings, ChildSpec]:

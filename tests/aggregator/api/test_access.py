@@ -8,9 +8,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
-from opentrail_aggregator.api.access import Action, Caller, Denied, refuse_other_than_loopback
+from opentrail_aggregator.api.access import Action, Caller, Denied
 from opentrail_aggregator.api.routes import Route, add_routes
-from opentrail_aggregator.api.settings import parse_address
+from opentrail_aggregator.api.settings import parse_address, refuse_other_than_loopback
 from opentrail_aggregator.metrics import Metrics
 from tests.aggregator.api.serving import serving
 

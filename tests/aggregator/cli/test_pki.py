@@ -9,7 +9,8 @@ from cryptography import x509
 
 from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
-from opentrail_aggregator.pki import Credentials, DevelopmentPki
+from opentrail_aggregator.certificates import Credentials, make_certificates, server_credentials
+from opentrail_aggregator.pki import DevelopmentPki
 
 
 def _pki(path: Path, days_ahead: int = 0) -> DevelopmentPki:
@@ -90,3 +91,14 @@ def test_a_lost_authority_key_is_not_replaced_behind_the_agents_backs(tmp_path: 
     (tmp_path / "ca.key").unlink()
     with pytest.raises(ConfigError, match="put the key back"):
         _pki(tmp_path).agent("local")
+
+
+def test_a_process_of_its_own_makes_them_and_tells_what_hinders_it(tmp_path: Path) -> None:
+    make_certificates(tmp_path, ["localhost", "::1"], ["local"])
+    assert server_credentials(tmp_path).exist
+    before = _certificate(server_credentials(tmp_path))
+    make_certificates(tmp_path, ["localhost"], ["local", "import"])
+    assert _certificate(server_credentials(tmp_path)) == before
+    (tmp_path / "ca.key").unlink()
+    with pytest.raises(ConfigError, match="put the key back"):
+        make_certificates(tmp_path, ["localhost"], ["local"])
