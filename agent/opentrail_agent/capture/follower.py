@@ -153,7 +153,8 @@ class Follower:
             offset = self._splitter.read_offset
             if offset == 0:
                 content = self._content_from_start()
-            if not content.is_gzip and self.size < offset:
+            # Looked at again: the file may have grown since, and been read that far.
+            if not content.is_gzip and self.size < offset and self.file_stat().st_size < offset:
                 return Reading.REPLACED
             chunk = content.read(offset, CHUNK_BYTES)
             if not content.is_gzip and not self._is_still(content, offset):
