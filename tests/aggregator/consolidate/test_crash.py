@@ -13,20 +13,26 @@ from opentrail_aggregator.consolidate.verdict import Verdict
 from tests.aggregator.consolidate.world import World, line
 
 ROOT = Path(__file__).resolve().parents[3]
-POINTS = [
-    "consolidate.decoded",
+SLOW = [
     "consolidate.judged",
-    "consolidate.quarantined",
     "consolidate.quarantine_synced",
-    "consolidate.verdict_written",
     "consolidate.verdict_synced",
     "consolidate.spilled",
+    "ids.merge_named",
+]
+LONG = [
+    "consolidate.decoded",
+    "consolidate.quarantined",
+    "consolidate.verdict_written",
     "consolidate.state_saved",
     "consolidate.cursor",
     "ids.spilled",
     "ids.checkpointed",
     "ids.merged",
-    "ids.merge_named",
+]
+POINTS = [
+    *[pytest.param(point, marks=pytest.mark.slow) for point in SLOW],
+    *[pytest.param(point, marks=pytest.mark.long) for point in LONG],
 ]
 
 _RUN = """
@@ -81,7 +87,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Verdict]
     return verdicts, [item.id for item in world.items()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_changes_nothing(
     tmp_path: Path, point: str, undisturbed: tuple[list[Verdict], list[str]]
@@ -91,7 +96,6 @@ def test_a_crash_changes_nothing(
     passes = 2 if point in ("ids.merged", "ids.merge_named") else 3
     assert consolidate(tmp_path, f"{point}:{passes}") == -signal.SIGKILL, "the point is not passed"
     consolidate(tmp_path, f"{point}:1")
-    consolidate(tmp_path, f"{point}:2")
     assert consolidate(tmp_path) == 0
     verdicts, items = undisturbed
     assert world.verdicts() == verdicts

@@ -137,7 +137,7 @@ LOGS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sent=LOGS, seed=st.integers(0, 2**32))
 def test_the_room_judges_as_the_reference_does(sent: list[Sent], seed: int) -> None:
     generator = random.Random(seed)
