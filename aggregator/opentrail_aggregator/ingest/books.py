@@ -59,18 +59,30 @@ class Books:
             first_in_segment=lambda: self._settings_frame,
             on_rotated=self._note_rotated,
         )
-        self.store = LedgerStore(home.log, stepped)
+        try:
+            self._open_ledger(stepped)
+        except BaseException:
+            self.log.close()  # It is opened again, perhaps many times.
+            raise
+        self.thread = LogThread(self.log)
+
+    def _open_ledger(self, files: Files) -> None:
+        self.store = LedgerStore(self._home.log, files)
         self.ledger = self.store.load(self.log.log_id)
         self.lost_positions = self._catch_up()
-        self.cursors = Cursors(home.log / DIRECTORY, self.log.log_id, files)
+        self.cursors = Cursors(self._home.log / DIRECTORY, self.log.log_id, self._files)
         if self.ledger.settings_digest != self._settings_digest:
             self._write_settings()
-        self.thread = LogThread(self.log)
 
     @property
     def findings(self) -> list[str]:
-        """What opening found wrong and survived."""
+        """What opening found and survived."""
         return self.log.findings + self.store.findings
+
+    @property
+    def damage(self) -> list[str]:
+        """Those findings that cost something, or need somebody to look."""
+        return self.log.damage + self.store.findings
 
     def first_position(self) -> int:
         """The lowest position not released."""
@@ -97,12 +109,15 @@ class Books:
         )
         if through > self._released_through:
             self._released_through = through
-            self.thread.drop_before(through + 1)
+            self.thread.drop_before(through + 1, on_failed=self._release_again)
 
     def close(self) -> None:
         """Commit what was submitted, write the ledger down, let go of the log."""
         self.thread.close()
         self.store.save(self.ledger)
+
+    def _release_again(self) -> None:
+        self._released_through = 0
 
     def _note_rotated(self) -> None:
         self._is_rotated = True

@@ -226,6 +226,9 @@ class IngestServer:
 
     def _resume(self) -> None:
         thread = self._books.thread
+        if not thread.is_alive:
+            # Only a new process helps; the supervisor starts one.
+            raise thread.trouble or LogError("the thread that writes the log has died")
         if thread.trouble is None:
             return
         if thread.resume():
@@ -266,8 +269,8 @@ class IngestServer:
         median, late = reception.latencies.quantiles(self._clock.monotonic(), 0.5, 0.99)
         metrics.set("opentrail_ingest_ack_seconds", median, quantile="0.5")
         metrics.set("opentrail_ingest_ack_seconds", late, quantile="0.99")
-        if books.findings:
-            metrics.problem("log.damage", "; ".join(books.findings[-3:]))
+        if books.damage:
+            metrics.problem("log.damage", "; ".join(books.damage[-3:]))
         view = {
             "log_id": books.log.log_id,
             "at_ns": self._clock.now_ns(),

@@ -28,7 +28,7 @@ from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
 from opentrail.limits import FRAME_MAX_BYTES
 from opentrail.segment.frame import HEADER_BYTES
-from opentrail.segment.store import SegmentStore, segment_name, segment_positions
+from opentrail.segment.store import SUFFIX, SegmentStore, segment_name, segment_positions
 from opentrail_aggregator.wal.log import Committed, LogError, LogFullError, NewFrame, control_frame
 from opentrail_aggregator.wal.published import Published, UnsharedPosition
 
@@ -56,7 +56,9 @@ class DiskLog:
     ) -> None:
         self.directory = directory
         self.findings: list[str] = []
-        """What opening found wrong and survived, in words; for the health report."""
+        """What opening found and survived; a torn tail after a kill is nothing unusual."""
+        self.damage: list[str] = []
+        """Those of them that cost something, or need somebody to look."""
         self.failure: LogError | None = None
         """Why nothing can be appended now; None if the log is open."""
         self.durable_position = 0
@@ -205,6 +207,7 @@ class DiskLog:
         self._store = store
         self.log_id = store.store_id
         self.findings += store.findings.notes
+        self.damage += _damage(store, self.directory)
         self._measure()
         crash_point("wal.recovered")
         self._fill_lost(floor)
@@ -226,11 +229,12 @@ class DiskLog:
         for _ in range(count):
             self._append(lost)
         store.sync()
-        self.findings.append(
+        self.damage.append(
             f"{self.directory}: positions {first_lost} to {floor} were durable and are gone (the "
             "disk lost them); they stay empty, and agents name the batches in them when they "
             "connect"
         )
+        self.findings.append(self.damage[-1])
 
     def _measure(self) -> None:
         store = self._open_store()
@@ -243,3 +247,19 @@ class DiskLog:
         if self._store is None:
             raise self.failure or LogError(f"{self.directory}: the log is closed; open it again")
         return self._store
+
+
+def _damage(store: SegmentStore, directory: Path) -> list[str]:
+    """What recovering found beside a torn tail."""
+    found = store.findings
+    damage = [
+        f"{name}: a file that is not what it should be was set aside"
+        for name in found.set_aside
+        if name.endswith(f"{SUFFIX}.broken")
+    ]
+    if found.holes:
+        damage.append(
+            f"{directory}: {found.holes} damaged stretches in the last segment; the frames around "
+            "them are read, see `opentrail-aggregator wal check`"
+        )
+    return damage

@@ -10,6 +10,7 @@ It never changes anything but with `repair --apply`, and that keeps what it repl
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="opentrail-aggregator wal",
         description="Look inside the log; works beside a running aggregator.",
     )
+    home = Path(os.environ.get("OPENTRAIL_HOME") or "var")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, function, meaning in (
         ("status", status, "where the log begins and ends, and how far its readers are"),
@@ -180,8 +182,8 @@ def _parser() -> argparse.ArgumentParser:
         ("repair", repair, "what would be repaired; with --apply, do it"),
     ):
         command = commands.add_parser(name, help=meaning, description=meaning)
-        command.add_argument("--home", type=Path, default=Path("var"), metavar="FOLDER",
-                             help="the aggregator's folder (default ./var)")  # fmt: skip
+        command.add_argument("--home", type=Path, default=home, metavar="FOLDER",
+                             help="the aggregator's (default $OPENTRAIL_HOME or ./var)")  # fmt: skip
         command.add_argument("--output", choices=("text", "json"), default="text")
         command.set_defaults(function=function)
         if name == "dump":

@@ -29,8 +29,9 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _Call:
-    function: Callable[[DiskLog], None]
+class _Drop:
+    position: int
+    on_failed: Callable[[], None]
 
 
 class LogThread:
@@ -38,7 +39,7 @@ class LogThread:
 
     def __init__(self, log: DiskLog) -> None:
         self._log = log
-        self._waiting: deque[_Group | _Call] = deque()
+        self._waiting: deque[_Group | _Drop] = deque()
         self._changed = threading.Condition()
         self._halted: LogError | None = None
         self._is_open = True
@@ -61,7 +62,7 @@ class LogThread:
     @property
     def trouble(self) -> LogError | None:
         """Why nothing is taken now; None if the log takes frames."""
-        if not self._thread.is_alive() and not self._closing:
+        if not self.is_alive:
             return LogError(f"{self._log.directory}: the thread that writes the log has died")
         return self._halted
 
@@ -83,9 +84,16 @@ class LogThread:
                 self._halted = None
             return self._is_open
 
-    def drop_before(self, position: int) -> None:
+    def drop_before(self, position: int, on_failed: Callable[[], None] = lambda: None) -> None:
         """Release segments below `position`, when the thread gets to it."""
-        self._call(lambda log: _drop(log, position))
+        with self._changed:
+            self._waiting.append(_Drop(position, on_failed))
+            self._changed.notify()
+
+    @property
+    def is_alive(self) -> bool:
+        """False if the thread has died of a fault; then nothing will be written any more."""
+        return self._thread.is_alive() or self._closing
 
     def close(self) -> None:
         """Commit what was submitted, then let go of the log."""
@@ -95,31 +103,25 @@ class LogThread:
         self._thread.join()
         self._log.close()
 
-    def _call(self, function: Callable[[DiskLog], None]) -> None:
-        with self._changed:
-            self._waiting.append(_Call(function))
-            self._changed.notify()
-
     def _run(self) -> None:
         while True:
-            groups, calls = self._take()
-            if not groups and not calls and self._closing:
+            groups, drops = self._take()
+            if not groups and not drops and self._closing:
                 return
             if groups:
                 self._commit(groups)
-            for call in calls:
+            for drop in drops:
                 try:
-                    call.function(self._log)
-                except OSError as error:
-                    # Releasing is tried again with the next cursor; it must not stop the log.
-                    self._log.findings.append(f"{self._log.directory}: {error}")
+                    self._log.drop_before(drop.position)
+                except OSError:
+                    drop.on_failed()  # To be tried again; it must not stop the log.
             if self._log.failure is not None and not self._closing:
                 self._reopen()
 
-    def _take(self) -> tuple[list[_Group], list[_Call]]:
+    def _take(self) -> tuple[list[_Group], list[_Drop]]:
         """Wait for work; about one commit's worth of it, in order."""
         groups: list[_Group] = []
-        calls: list[_Call] = []
+        drops: list[_Drop] = []
         size = 0
         with self._changed:
             if not self._waiting and not self._closing:
@@ -127,12 +129,12 @@ class LogThread:
                 self._changed.wait(None if self._log.failure is None else _RETRY_SECONDS)
             while self._waiting and size < GROUP_MAX_BYTES:
                 work = self._waiting.popleft()
-                if isinstance(work, _Call):
-                    calls.append(work)
+                if isinstance(work, _Drop):
+                    drops.append(work)
                     continue
                 groups.append(work)
                 size += sum(frame.size for frame in work.frames)
-        return groups, calls
+        return groups, drops
 
     def _commit(self, groups: list[_Group]) -> None:
         frames = [frame for group in groups for frame in group.frames]
@@ -153,7 +155,7 @@ class LogThread:
             self._halted = error
             self._is_open = self._log.failure is None
             behind = [work for work in self._waiting if isinstance(work, _Group)]
-            self._waiting = deque(w for w in self._waiting if isinstance(w, _Call))
+            self._waiting = deque(w for w in self._waiting if isinstance(w, _Drop))
         for group in behind:
             group.committed.set_result(Committed([], error))
 
@@ -163,7 +165,3 @@ class LogThread:
             self._is_open = is_open
             if not is_open:
                 self._halted = self._log.failure
-
-
-def _drop(log: DiskLog, position: int) -> None:
-    log.drop_before(position)

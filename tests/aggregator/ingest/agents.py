@@ -14,12 +14,13 @@ from opentrail.batch import SourceRun, digest_of, seal_batch
 from opentrail.clock import SystemClock
 from opentrail.settings import Bytes, Seconds
 from opentrail.v1.ingest_pb2 import AgentMessage, Batch, Heartbeat, Hello
+from opentrail_aggregator.certificates import Credentials
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.ingest.server import IngestServer
 from opentrail_aggregator.ingest.settings import GrpcSettings, IngestSettings
 from opentrail_aggregator.metrics import Metrics
-from opentrail_aggregator.pki import Credentials, DevelopmentPki
+from opentrail_aggregator.pki import DevelopmentPki
 from opentrail_aggregator.wal.disk_reader import DiskLogReader
 from opentrail_aggregator.wal.log import LogEntry
 from opentrail_aggregator.wal.settings import DiskSettings, LogSettings

@@ -22,6 +22,8 @@ from .process import IngestProcess
 
 BATCHES = 90
 DEATHS = 3
+PACE_SECONDS = 0.01
+"""Slow enough for the housekeeping between two segments."""
 OFTEN = ["wal.written:9", "wal.synced:9", "wal.published:9", "wal.sealing:2", "wal.dropping"]
 RARELY = [
     "ingest.received:9", "wal.created:2", "wal.rotated:2", "wal.ledger_saving", "wal.dropped",
@@ -55,19 +57,24 @@ class Shipper:
         self._agent = HandAgent(process.home, process.port)
         self._bodies = {n: payload(os.urandom(100_000).hex()) for n in range(1, BATCHES + 1)}
         self.acknowledged = 0
+        self._is_connected = False
+
+    def _is_done(self) -> bool:
+        return self.acknowledged == BATCHES and self._is_connected
 
     async def ship(self, crash_at: str) -> None:
         """Ship everything; `crash_at` holds until the process died DEATHS times."""
         process = self._process
         async with asyncio.timeout(60), self._agent:
             process.start(crash_at)
-            while self.acknowledged < BATCHES or (crash_at and process.deaths < DEATHS):
+            while not self._is_done() or (crash_at and process.deaths < DEATHS):
                 try:
                     await self._connection()
                 except grpc.aio.AioRpcError:
                     await asyncio.sleep(0.02)
                 if process.is_dead():
                     tear_the_tail(process.home)
+                    self._is_connected = False
                     process.start(crash_at if process.deaths < DEATHS else "")
                 elif self.acknowledged == BATCHES:
                     await asyncio.sleep(0.05)
@@ -77,12 +84,14 @@ class Shipper:
         agent.connect()
         welcome = await agent.hello(next_sequence=self.acknowledged + 1)
         assert welcome.acknowledged_through >= self.acknowledged, "an acknowledged batch is lost"
+        self._is_connected = True
         self.acknowledged = welcome.acknowledged_through
         sent = self.acknowledged
         while self.acknowledged < BATCHES:
             while sent < min(self.acknowledged + 4, BATCHES):
                 sent += 1
                 await agent.send(sent, self._bodies[sent])
+                await asyncio.sleep(PACE_SECONDS)
             answer = await agent.answer()
             if answer is None:
                 return

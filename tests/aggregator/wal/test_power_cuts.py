@@ -8,6 +8,7 @@ import contextlib
 import errno
 import random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -146,5 +147,5 @@ class LogUnderPowerCuts(RuleBasedStateMachine):
         assert list(found.values()) == sorted(found.values())
 
 
-TestLogUnderPowerCuts = LogUnderPowerCuts.TestCase
+TestLogUnderPowerCuts = pytest.mark.slow(LogUnderPowerCuts.TestCase)
 TestLogUnderPowerCuts.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
