@@ -4,12 +4,12 @@
     .venv/bin/python bench/idsets.py --ids 20000000 --case days
 
 `hour`: all ids in one hour; `days`: spread over 90 days in random order. Ids are random and asked
-for in batches as consolidate does; one in a hundred batches is asked again. Merging is done between
+for in batches as consolidate does; after every hundredth an old batch is asked again, and every
+answer is checked. Merging is done between
 batches, within the bound that a step of consolidate has.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from opentrail_aggregator.consolidate.ids.idsets import FAN_IN, IdSets
 
@@ -32,26 +33,35 @@ def anonymous_mb() -> float:
     return 0.0
 
 
+def batch_of(number: int, case: str) -> tuple[list[bytes], NDArray[np.int64]]:
+    """Keys and hours of a batch, the same each time."""
+    generator = np.random.default_rng([2, number])
+    random = generator.bytes(16 * BATCH)
+    hours = np.full(BATCH, 495_000, dtype=np.int64)
+    if case == "days":
+        hours -= generator.integers(0, 90 * 24, BATCH)
+    return [random[at : at + 16] for at in range(0, len(random), 16)], hours
+
+
 def run(ids: int, case: str, directory: Path) -> None:
     """Put `ids` ids through a set in `directory` and print a line for each tenth."""
-    generator = np.random.default_rng(1)
+    choice = np.random.default_rng(1)
     held = IdSets(directory)
     started, busy, slowest, highest, asked = time.monotonic(), 0.0, 0.0, 0.0, 0
     start_mb = anonymous_mb()
     print(f"case {case}: {ids:,} ids, {start_mb:.0f} MB at the start")
     for done in range(0, ids, BATCH):
-        random = os.urandom(16 * BATCH)
-        keys = [random[at : at + 16] for at in range(0, len(random), 16)]
-        hours = np.full(BATCH, 495_000, dtype=np.int64)
-        if case == "days":
-            hours -= generator.integers(0, 90 * 24, BATCH)
-        positions = np.arange(done, done + BATCH, dtype=np.uint64)
+        number = done // BATCH
+        batches = [number, int(choice.integers(0, number + 1))] if number % 100 == 99 else [number]
+        inputs = [batch_of(each, case) for each in batches]
         before, wall = time.process_time(), time.monotonic()
-        for again in range(2 if done // BATCH % 100 == 99 else 1):
-            _, first = held.find_or_add(keys, hours, positions, positions + np.uint64(again << 40))
+        for each, (keys, hours) in zip(batches, inputs, strict=True):
+            positions = np.arange(each * BATCH, (each + 1) * BATCH, dtype=np.uint64)
+            claimed = positions if each == number else positions + np.uint64(1 << 40)
+            _, first = held.find_or_add(keys, hours, positions, claimed)
             asked += BATCH
             if not np.array_equal(first, positions):
-                sys.exit(f"a wrong answer at id {done}")
+                sys.exit(f"a wrong answer about batch {each} behind batch {number}")
         if held.is_full:
             held.spill(done)
         held.work(MERGE_ROWS_PER_ID * BATCH)

@@ -52,6 +52,14 @@ def test_the_same_bytes_after_a_restart_are_a_copy(world: World) -> None:
     assert world.outcomes(world.send([line("a")])) == [COPY]
 
 
+def test_ids_that_were_only_in_memory_survive_a_crash(world: World) -> None:
+    world.send([line("a"), line("b"), line("a", eventName="X"), line("c", awsRegion="eu-west-2")])
+    world.run()
+    world.crash()
+    at = world.send([line("c", awsRegion="eu-west-2"), line("b"), line("d"), line("a")])
+    assert world.outcomes(at) == [COPY, COPY, KEPT, COPY]
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from opentrail_aggregator.consolidate.ids.idsets import IdSets
+from opentrail_aggregator.consolidate.ids.merge import BLOCK_ROWS
 from tests.aggregator.consolidate.ids.test_model import Event, ask, key_of
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -48,6 +49,19 @@ def test_four_runs_of_a_size_become_one(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.ids"))) == 1
     assert len(ids) == 200
     assert ask(ids, events(1, 200)) == [(n, n) for n in range(1, 201)]
+
+
+def test_runs_of_many_blocks_are_merged_in_order(tmp_path: Path) -> None:
+    ids = IdSets(tmp_path)
+    per_run = 2 * BLOCK_ROWS + 100
+    for number in range(4):
+        ask(ids, events(1 + number * per_run, per_run))
+        ids.spill(number)
+    assert ids.work(100)
+    merge_all(ids)
+    assert ids.figures()["runs"] == 1
+    assert ids.damage() == []
+    assert ask(ids, events(1, 4 * per_run)) == [(n, n) for n in range(1, 4 * per_run + 1)]
 
 
 def test_many_ids_make_few_runs(tmp_path: Path) -> None:
