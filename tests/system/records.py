@@ -106,8 +106,10 @@ def forged(original: Record, number: int) -> Poison:
 
 def poison(number: int, seed: int, newest_seconds: int) -> Poison:
     """The `number`-th line that must not be admitted, in turn of each kind."""
-    good = record(10_000_000 + number * 23, seed, newest_seconds).line
-    good = good.replace(f"claim-{10_000_000 + number * 23}".encode(), f"poison-{number}".encode())
+    # A record with an eventID and without hard values, or the changes below would miss.
+    base = 10_000_001 + number * 7 * 23
+    good = record(base, seed, newest_seconds).line
+    good = good.replace(f"claim-{base}".encode(), f"poison-{number}".encode())
 
     def changed(old: str, new: str) -> bytes:
         start = good.index(f'"{old}":"'.encode()) + len(old) + 4
@@ -130,4 +132,5 @@ def poison(number: int, seed: int, newest_seconds: int) -> Poison:
         (b"\x28\xb5\x2f\xfd" + mark, {"not_json", "bad_utf8"}),
     ]
     line, reasons = kinds[number % len(kinds)]
+    assert line != good
     return Poison(line, frozenset(reasons))
