@@ -6,7 +6,7 @@ are gathered in their records files and then, one after the other, opened, fed a
 enough has gathered, when it has waited long enough and time allows, or when nothing else is to do.
 
 Commits make events searchable and cost the same for few events as for many. Each open day is
-committed at `commit_seconds`, or less often once commits take more than a quarter of the time.
+committed at `commit_seconds`, or less often once commits take more than a third of the time.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,13 +16,14 @@ from opentrail.clock import Clock
 from opentrail.files import DISK, Files
 from opentrail_aggregator.index.day import Counted, DayWriter
 from opentrail_aggregator.index.document import Event
+from opentrail_aggregator.index.heap import give_back
 from opentrail_aggregator.index.settings import IndexSettings
 
 LIVE_DAYS_MAX = 128
 """Days held in any state; beyond, the least recently used is committed and closed."""
 _IDLE_SECONDS = 30.0
 _SLICE_EVENTS = 800
-_SHARE = 4.0
+_SHARE = 3.0
 """Commits and late days may take one part in this many of the time."""
 
 
@@ -106,6 +107,7 @@ class Days:
         if not day.feed(_SLICE_EVENTS):
             day.commit()
             day.pause()
+            give_back()
             took = self._clock.monotonic() - self._late_began
             self._late_again_at = now + took * (_SHARE - 1)
             self._late = ""
@@ -146,6 +148,7 @@ class Days:
                 self._commit(name, day)
                 if not was_open:
                     day.pause()
+                    give_back()
             if name == self._late:
                 self._late = ""
             yield name
@@ -160,7 +163,10 @@ class Days:
         self._commit_at.pop(name, None)
         if self._late == name:
             self._late = ""
+        was_open = day.is_open
         day.discard()
+        if was_open:
+            give_back()
 
     def uncommitted_events(self) -> int:
         return sum(day.uncommitted_events for day in self._days.values())

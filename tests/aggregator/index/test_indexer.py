@@ -189,6 +189,7 @@ def test_a_clock_that_jumps_ahead_drops_nothing_at_once() -> None:
     assert retention.oldest() == oldest_day(clock.now_ns(), 90) > before
 
 
+@pytest.mark.slow
 def test_many_days_in_random_order_need_few_writers(room: Room) -> None:
     days = []
     for batch in range(12):

@@ -14,6 +14,7 @@ from tests.aggregator.index.harness import DAY, Archive, Room
 from tests.aggregator.search.contract import when
 
 
+@pytest.mark.slow
 def test_a_rebuild_from_the_log_gives_the_same_answers(tmp_path: Path) -> None:
     room = Room(tmp_path)
     room.send(*((f"e{i}", i * 5000) for i in range(200)))
