@@ -15,7 +15,6 @@ import logging
 import os
 import resource
 from pathlib import Path
-from typing import Protocol
 
 from opentrail.clock import Clock
 from opentrail.files import DISK, Files
@@ -26,27 +25,19 @@ from .content import content_of
 from .follower import Follower
 from .paths import Paths, is_behind
 from .positions import Entry, Positions, new_generation
-from .ready import Ready
+from .ready import Harvest, Ready
 from .recognise import Unsure, family, recognise
 from .settings import CaptureSettings, WatchSettings
 
 Key = tuple[int, int]
 
-HOT_SECONDS = 30.0
+HOT_SECONDS = 10.0
 """How long after its last growth a file is looked at more often."""
 SETTLED_SECONDS = 2.0
 """A file that has not changed for so long is taken as whole when compared with known contents."""
 _CLOSED_AT_ONCE = 64  # when the process may open no more
 
 _log = logging.getLogger(__name__)
-
-
-class Harvest(Protocol):
-    """What the census asks of those who read."""
-
-    def finish(self, follower: Follower, why: str) -> None: ...
-    def touch(self, follower: Follower) -> None: ...
-    def has_room(self, follower: Follower) -> bool: ...
 
 
 class Census:
@@ -58,7 +49,7 @@ class Census:
         directory: Path,
         clock: Clock,
         metrics: Metrics,
-        harvest: "Harvest",
+        harvest: Harvest,
         files: Files = DISK,
     ) -> None:
         self.followers: dict[Key, Follower] = {}
@@ -74,6 +65,7 @@ class Census:
         self._paths = Paths(self._access.problems)
         self._unsure: dict[Key, tuple[int, int, float]] = {}
         self._failing: set[Follower] = set()
+        self._hot: set[Follower] = set()
         self._searched = False
 
     def open(self) -> None:
@@ -126,12 +118,18 @@ class Census:
             self.is_unsettled = True
         self._metrics.set("opentrail_agent_sources", len(self.followers))
 
+    @property
+    def is_hot(self) -> bool:
+        """Whether `poll` has anything to look at."""
+        return bool(self._hot)
+
     def poll(self) -> None:
         """Look at the open files that grew lately."""
         now = self._clock.monotonic()
-        for follower in list(self.followers.values()):
-            is_hot = follower.is_open and now - follower.grown_at < HOT_SECONDS
-            if is_hot and follower.look(follower.file_stat(), now):
+        for follower in list(self._hot):
+            if not follower.is_open or now - follower.grown_at >= HOT_SECONDS:
+                self._hot.discard(follower)
+            elif follower.look(follower.file_stat(), now):
                 self._wake(follower)
 
     def fail(self, follower: Follower, error: OSError) -> None:
@@ -195,6 +193,7 @@ class Census:
             self._failing.discard(follower)
             self._metrics.healed(f"capture.read {follower.path}")
         follower.is_done = follower.has_ended = False
+        self._hot.add(follower)
         self.ready.add(follower)
 
     def _adopt(
@@ -258,6 +257,7 @@ class Census:
         self.followers[(entry.device, entry.inode)] = follower
         follower.look(follower.file_stat(), now)
         if follower.size:
+            self._hot.add(follower)
             self.ready.add(follower)
         return follower
 

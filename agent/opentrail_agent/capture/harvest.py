@@ -30,6 +30,8 @@ from .splitter import Place
 GZIP_QUIET_SECONDS = 10.0
 """How long a gzip file that ends within a member is waited for."""
 SAVE_SECONDS = 1.0
+_PAUSES_MAX = 2
+"""Quanta read in one turn although nothing comes of them (a value without an end)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,6 @@ class Harvest:
         self._save_at = float("-inf")
         self._scanned_ns = 0  # when the last scan began, by the wall clock
         self._drained_ns = 0  # all that was there then is in the draft or in a batch
-        self._sealed_through_ns = 0  # the same, as of the last batch
         self._is_in_flight = False
 
     def open(self) -> None:
@@ -111,7 +112,7 @@ class Harvest:
         finally:
             self._census.close()
 
-    def turn(self, spooled: Turn | None = None, *, flush: bool = False) -> Turn:
+    def turn(self, spooled: Turn | None = None) -> Turn:
         """One bounded step; `spooled` is the last turn's batch, durable by now.
 
         Raises OSError if the positions cannot be written; nothing is lost by calling again.
@@ -120,9 +121,9 @@ class Harvest:
         if spooled is not None:
             self.settle(spooled)
         self._save_if_due(now)
-        if now >= self._scan_at or flush:
+        if now >= self._scan_at:
             self._scan(now)
-        elif now >= self._poll_at:
+        elif self._census.is_hot and now >= self._poll_at:
             self._census.poll()
             self._poll_at = now + self._settings.poll
         self._read()
@@ -131,7 +132,7 @@ class Harvest:
         # After a change of generation its file may have nothing new to say: reached all the same.
         if self._draft.is_empty and self._touched and not self._is_in_flight:
             self.settle(self._reached(None))
-        if self._pacer.is_due(self._draft, now) or (flush and not self._draft.is_empty):
+        if self._pacer.is_due(self._draft, now):
             return self._seal(now)
         if not self._is_in_flight and self._draft.is_empty:
             self._say_reached(self._drained_ns)
@@ -150,9 +151,10 @@ class Harvest:
         self._make_report(self.report.reported_at_ns)
 
     def _read(self) -> None:
-        """Move what is ready into the draft, until it is full."""
+        """Move what is ready into the draft, until it is full or this turn has been long enough."""
         ready = self._census.ready
-        while ready and not self._draft.is_full:
+        pauses = 0
+        while ready and not self._draft.is_full and pauses < _PAUSES_MAX:
             queue = ready.gzip if self._gzip_next and ready.gzip else ready.plain or ready.gzip
             self._gzip_next = not self._gzip_next
             follower = queue[0]
@@ -164,6 +166,7 @@ class Harvest:
             self.touch(follower)
             self._crash("agent.read")
             if reading is Reading.PAUSED:
+                pauses += 1
                 # One compressed file after the other: each in work holds memory of its own.
                 if queue is ready.plain:
                     follower.rest()
@@ -280,7 +283,7 @@ class Harvest:
     def _wait(self, now: float) -> float:
         if self._census.ready:
             return 0.0
-        until = min(self._scan_at, self._poll_at)
+        until = min(self._scan_at, self._poll_at) if self._census.is_hot else self._scan_at
         if not self._draft.is_empty:
             until = min(until, self._pacer.due_at(self._draft))
         return max(0.0, until - now)

@@ -100,19 +100,19 @@ class Paths:
                 if name not in listing.links:
                     yield from self._walk(os.path.join(folder, name), parts)
         elif not rest:
-            for name in self._matches(listing, part):
-                yield os.path.join(folder, name)
+            yield from self._matches(folder, listing, part)
         else:
             for name in fnmatch.filter(listing.folders, part):
                 if part.startswith(".") or not name.startswith("."):
                     yield from self._walk(os.path.join(folder, name), rest)
 
-    def _matches(self, listing: _Folder, part: str) -> list[str]:
+    def _matches(self, folder: str, listing: _Folder, part: str) -> list[str]:
         if part not in listing.matches:
             listing.matches[part] = [
-                name for name in fnmatch.filter(listing.files, part)
+                os.path.join(folder, name)
+                for name in fnmatch.filter(listing.files, part)
                 if part.startswith(".") or not name.startswith(".")
-            ]  # fmt: skip
+            ]
         return listing.matches[part]
 
     def _list(self, folder: str) -> _Folder | None:

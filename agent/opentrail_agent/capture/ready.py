@@ -1,10 +1,19 @@
-"""Whose turn it is to be read."""
+"""Whose turn it is to be read, and what is asked of those who read."""
 
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .follower import Follower
+
+
+class Harvest(Protocol):
+    """What the census asks of those who read."""
+
+    def finish(self, follower: Follower, why: str) -> None: ...
+    def touch(self, follower: Follower) -> None: ...
+    def has_room(self, follower: Follower) -> bool: ...
 
 
 @dataclass(slots=True)

@@ -201,6 +201,18 @@ def test_a_large_compressed_file_on_one_line_takes_little_memory(tmp_path: Path)
     assert most < 25_000_000
 
 
+def test_a_turn_is_short_even_if_nothing_comes_of_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    rig = Rig(tmp_path, str(path))
+    turn = rig.harvest.turn()
+    assert turn.batch is None
+    assert turn.wait_seconds == 0
+    (follower,) = rig.harvest._census.followers.values()
+    assert follower._splitter.read_offset <= 20_000_000
+
+
 MAPPING = MappingSettings(
     fields={
         "eventTime": "ts",
