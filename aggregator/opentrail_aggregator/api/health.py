@@ -24,6 +24,26 @@ BLOCKING = frozenset(
 )
 """Problems of ingest while which agents cannot send; others are worth telling and stop nothing."""
 SUPERVISOR = "supervisor"
+ALARMS = (
+    "alarm.",
+    "archive.log_gap",
+    "archive.retention",
+    "consolidate.damaged",
+    "consolidate.found",
+    "consolidate.unopened",
+    "index.begun",
+    "index.damage",
+    "index.hole",
+    "index.missing",
+    "ingest.cloned",
+    "ingest.fork",
+    "ingest.missing",
+    "log.damage",
+    "log.house",
+)
+"""How keys begin of what somebody has to look at while everything goes on: it is told as a problem
+and stops neither readiness nor delivery. What is not listed stops delivery."""
+
 _LAGS = {
     "opentrail_consolidate_lag_seconds": "consolidate",
     "opentrail_index_lag_seconds": "index",
@@ -41,6 +61,11 @@ class Problem:
     key: str
     text: str
     since_ns: int
+
+    @property
+    def is_alarm(self) -> bool:
+        """Worth a look, and nothing stands still for it."""
+        return self.key.startswith(ALARMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +100,7 @@ def judge(
             problems += _late(role, snapshot, now_ns, lag_max_seconds)
     return Health(
         ready=not any(each.role == INGEST and each.key in BLOCKING for each in problems),
-        delivery=not problems,
+        delivery=all(each.is_alarm for each in problems),
         problems=tuple(problems),
         up=up,
     )

@@ -34,7 +34,7 @@ class WatchHandlers:
         )
 
     async def delivery(self, request: web.Request) -> web.StreamResponse:
-        """`GET /health/delivery`: nothing is wrong and nothing waits too long."""
+        """`GET /health/delivery`: nothing stands still and nothing waits too long."""
         health = self.health()[1]
         body = {
             "delivery": health.delivery,
@@ -65,6 +65,7 @@ def problems_of(health: Health) -> list[dict[str, object]]:
             "role": each.role,
             "key": each.key,
             "text": each.text,
+            "alarm": each.is_alarm,
             "since": iso_time(each.since_ns // 1_000_000_000),
         }
         for each in health.problems

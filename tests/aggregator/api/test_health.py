@@ -90,9 +90,17 @@ def test_a_log_that_takes_nothing_is_not_ready(key: str) -> None:
     assert not _judge(well(ingest=snapshot("ingest", problems=(key,)))).ready
 
 
-def test_an_alarm_about_one_agent_does_not_send_all_others_away() -> None:
-    health = _judge(well(ingest=snapshot("ingest", problems=("ingest.fork.web-1",))))
-    assert (health.ready, health.delivery) == (True, False)
+@pytest.mark.parametrize(
+    ("role", "key"), [("ingest", "ingest.fork.web-1"), ("consolidate", "alarm.conflict")]
+)
+def test_an_alarm_is_told_and_stops_nothing(role: str, key: str) -> None:
+    health = _judge(well(**{role: snapshot(role, problems=(key,))}))
+    assert (health.ready, health.delivery) == (True, True)
+    assert [each.key for each in health.problems] == [key]
+
+
+def test_a_problem_that_nobody_knows_stops_delivery() -> None:
+    assert not _judge(well(index=snapshot("index", problems=("index.new_trouble",)))).delivery
 
 
 def test_what_waits_too_long_stops_delivery() -> None:
