@@ -208,6 +208,16 @@ def test_a_file_written_anew_in_place_is_read_from_its_beginning(
     assert len(generations) == 1
 
 
+def test_a_file_written_anew_that_begins_alike_is_noticed(tmp_path: Path, logs: Path) -> None:
+    path = logs / "a.json"
+    rig = Rig(tmp_path, str(path))
+    append(path, bare(1) * 8)
+    rig.settle()
+    path.write_bytes(bare(1) * 4 + bare(2) * 6)
+    rig.settle()
+    assert len(rig.events) == len(set(rig.ids)) == 18
+
+
 def test_a_file_replaced_by_one_of_the_same_size_is_noticed(tmp_path: Path, logs: Path) -> None:
     path = logs / "a.json"
     rig = Rig(tmp_path, str(path))
