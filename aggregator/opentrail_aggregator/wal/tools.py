@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=meaning, description=meaning)
         command.add_argument("--home", type=Path, default=home, metavar="FOLDER",
-                             help="the aggregator's (default $OPENTRAIL_HOME or ./var)")  # fmt: skip
+                             help="its folder (default $OPENTRAIL_HOME or ./var)")  # fmt: skip
         command.add_argument("--output", choices=("text", "json"), default="text")
         command.set_defaults(function=function)
         if name == "dump":

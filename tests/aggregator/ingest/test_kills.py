@@ -70,7 +70,7 @@ class Shipper:
             while not self._is_done() or (crash_at and process.deaths < DEATHS):
                 try:
                     await self._connection()
-                except grpc.aio.AioRpcError:
+                except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                     await asyncio.sleep(0.02)
                 if process.is_dead():
                     tear_the_tail(process.home)
@@ -190,7 +190,7 @@ async def test_a_second_ingest_waits_for_the_lock_and_says_who_holds_it(
                 agent.connect()
                 welcome = await agent.hello()
                 break
-            except grpc.aio.AioRpcError:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await asyncio.sleep(0.1)
         assert welcome.log_id
     second.destroy()

@@ -11,7 +11,7 @@ from opentrail_aggregator.ingest.ledger_store import SPILL_DIGESTS, LedgerStore
 from opentrail_aggregator.wal.log import LogEntry
 from tests.fakes.disk import PowerCut, SimulatedDisk
 
-LOG = Path("/home/log")
+LOG = Path("/place/log")
 EPOCH = "ab" * 16
 
 

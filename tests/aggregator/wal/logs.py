@@ -16,7 +16,7 @@ from opentrail_aggregator.wal.log import (
 from opentrail_aggregator.wal.published import Published, UnsharedPosition
 from tests.fakes.clock import FakeClock
 
-DIRECTORY = Path("/home/log")
+DIRECTORY = Path("/place/log")
 
 
 def frame(number: int, size: int = 20, events: int = 3, refused: int = 1) -> NewFrame:

@@ -8,7 +8,7 @@ from opentrail.errors import DamagedError
 from opentrail_aggregator.wal.cursors import Cursors
 from tests.fakes.disk import SimulatedDisk
 
-PLACE = Path("/home/log/cursors")
+PLACE = Path("/place/log/cursors")
 
 
 def test_position_and_state_come_back() -> None:
