@@ -46,4 +46,4 @@ def test_dying_at_a_point_again_and_again_costs_nothing(
         wait_for(f"{DEATHS} deaths at {point}", lambda: installation.deaths() >= DEATHS, 30)
     installation.destroy()
     installation.start(producer.pattern)
-    judge(installation, producer, at_least=300)
+    judge(installation, producer, at_least=300, repeats=True)
