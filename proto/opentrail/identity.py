@@ -82,7 +82,7 @@ def canonical_region(
         return global_region(view, region)
     if source in SOMETIMES_GLOBAL and _says_global(view):
         return global_region(view, region)
-    return region
+    return region  # Also for sts and signin in the global region: it is the same.
 
 
 def is_global(view: RecordView, global_services: frozenset[str] = frozenset()) -> bool:
@@ -91,8 +91,13 @@ def is_global(view: RecordView, global_services: frozenset[str] = frozenset()) -
     return isinstance(source, str) and (
         source in ALWAYS_GLOBAL
         or source in global_services
-        or (source in SOMETIMES_GLOBAL and _says_global(view))
+        or (source in SOMETIMES_GLOBAL and (_says_global(view) or _is_in_global_region(view)))
     )
+
+
+def _is_in_global_region(view: RecordView) -> bool:
+    region = view.awsRegion
+    return isinstance(region, str) and region == global_region(view, region)
 
 
 def _says_global(view: RecordView) -> bool:

@@ -13,6 +13,7 @@ from opentrail.identity import (
     event_key,
     global_region,
     hour_of,
+    is_global,
 )
 from opentrail.limits import EVENT_MAX_BYTES
 from opentrail.record import REASONS, Admitted, Refused, admit, decode_views, parse_time
@@ -195,6 +196,12 @@ def test_sts_and_signin_are_global_only_where_the_record_says_so() -> None:
         userIdentity={"type": "Root", "accountId": "111122223333"},
     )
     assert canonical_region(root.view, root.region) == "us-east-1"
+
+
+def test_sts_in_the_global_region_says_that_it_is_global() -> None:
+    assert is_global(admitted(eventSource="sts.amazonaws.com", awsRegion="us-east-1").view)
+    assert not is_global(admitted(eventSource="sts.amazonaws.com", awsRegion="us-east-2").view)
+    assert is_global(admitted(eventSource="signin.amazonaws.com", awsRegion="cn-north-1").view)
 
 
 def test_further_services_can_be_made_global() -> None:
