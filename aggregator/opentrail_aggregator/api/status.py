@@ -1,7 +1,7 @@
 """Status over HTTP: the sums, the agents, the room that is left, and what is wrong.
 
-Counting looks into every store, so answers are shared: one count at a time, and a count that took
-long is good for longer. A recount opens everything and is never shared.
+Counting looks into every store, so there is one count at a time. Who only wants to show how things
+go (the screen of `opentrail up`) takes a recent one: a count that took long is shown for longer.
 """
 
 import asyncio
@@ -52,9 +52,10 @@ class StatusHandlers:
         self._fresh_until = 0.0
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        """`GET /api/status?recount=1`."""
-        recount = text_parameter(request, "recount") in ("1", "true", "yes")
-        sums = await self._count(recount=recount)
+        """`GET /api/status`; `recount=1` opens everything, `cached=1` takes a recent count."""
+        recount = text_parameter(request, "recount") == "1"
+        cached = text_parameter(request, "cached") == "1"
+        sums = await self._count(recount=recount, cached=cached)
         snapshots, health = self._watching.health()
         table = await asyncio.to_thread(self._agents.read)
         now_ns = self._clock.now_ns()
@@ -81,10 +82,10 @@ class StatusHandlers:
             }
         )
 
-    async def _count(self, *, recount: bool) -> dict[str, Any]:
+    async def _count(self, *, recount: bool, cached: bool) -> dict[str, Any]:
         async with self._counting:
             started = self._clock.monotonic()
-            if not recount and started < self._fresh_until:
+            if cached and not recount and started < self._fresh_until:
                 return self._sums
             # Shielded: a caller who goes away must not let two counts run over the same readers.
             counted = asyncio.ensure_future(

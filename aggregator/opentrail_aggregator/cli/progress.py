@@ -60,7 +60,7 @@ class ProgressReader:
 
     def _look(self) -> Figures:
         with contextlib.suppress(OpenTrailError):
-            return figures_of(self._server.get("/api/status"))
+            return figures_of(self._server.get("/api/status", {"cached": "1"}))
         return Figures()
 
 
