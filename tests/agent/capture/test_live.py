@@ -1,4 +1,4 @@
-"""A writer that never waits, in another process, while capture runs: nothing lost, nothing twice."""
+"""A writer that never waits, in a process of its own: nothing lost, nothing twice."""
 
 import asyncio
 import subprocess
