@@ -7,6 +7,7 @@ read later, never ahead of it, and everything in between is on its way.
 from dataclasses import dataclass
 from typing import Protocol
 
+from opentrail.errors import DamagedError
 from opentrail_aggregator.consolidate.verdict import KEPT, VerdictReader
 from opentrail_aggregator.quarantine.reader import Quarantine
 from opentrail_aggregator.status.sums import Figures, Judged, Sink
@@ -58,6 +59,13 @@ class Stores:
     def _judged(self) -> Judged:
         last = self.verdicts.last()
         if last is None:
+            position = self.verdicts.consolidated_position()
+            if position:
+                raise DamagedError(
+                    f"verdicts: the verdict of log position {position} is missing or cannot be "
+                    "read, so nothing can be added up; consolidate makes verdicts anew from the "
+                    "log, see /health/delivery"
+                )
             return Judged(0, 0, 0, 0)
         return Judged(last.position, last.kept_total, last.copies_total, last.quarantined_total)
 

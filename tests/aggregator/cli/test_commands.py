@@ -170,6 +170,14 @@ async def test_status_with_a_wrong_sum_exits_1_and_names_the_figure(
     assert err.startswith("opentrail: indexed:")
 
 
+async def test_status_without_an_aggregator_counts_in_the_files(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "log").mkdir()
+    code, out, err = await run("status", "--home", str(tmp_path), "--output", "json")
+    assert code == 1
+    assert "counted here instead" in err
+    assert json.loads(out)["received"] == 0
+
+
 @pytest.mark.parametrize("command", ["lookup", "count", "status", "up", "tail", "show", "import"])
 async def test_help_teaches_with_examples(run: Run, command: str) -> None:
     code, out, _ = await run(command, "--help")
