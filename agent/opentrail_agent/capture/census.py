@@ -26,7 +26,7 @@ from .follower import Follower
 from .paths import Paths, is_behind
 from .positions import Entry, Positions, new_generation
 from .ready import Harvest, Ready
-from .recognise import Unsure, family, recognise
+from .recognise import Unsure, families, family, recognise
 from .settings import CaptureSettings, WatchSettings
 
 Key = tuple[int, int]
@@ -338,7 +338,7 @@ class Census:
         if not entry.prefix_bytes:
             return None
         for path in self._paths.siblings(entry.path):
-            if family(path) != family(entry.path) or path == entry.path:
+            if family(path) not in families(entry) or path == entry.path:
                 continue
             fd = self._access.open(path)
             if fd is None:

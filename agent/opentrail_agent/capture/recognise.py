@@ -41,6 +41,15 @@ def family(path: str) -> str:
     return name
 
 
+def families(entry: Entry) -> set[str]:
+    """The families of a generation: by the name it had first and by the one seen last.
+
+    They differ when the number of its file (inode) was given to a new one, whose name was then
+    taken for the old one's until the content was looked at.
+    """
+    return {family(entry.origin), family(entry.path)}
+
+
 def recognise(
     entries: Sequence[Entry],
     *,
@@ -90,7 +99,7 @@ def recognise(
 
 
 def _may_be_copy(entry: Entry, path: str, alive: frozenset[tuple[int, int]]) -> bool:
-    if not entry.prefix_bytes or family(entry.path) != family(path):
+    if not entry.prefix_bytes or family(path) not in families(entry):
         return False
     if path in (entry.origin, entry.path):
         # In the place of the original, and that one moved: the writer began anew, perhaps with

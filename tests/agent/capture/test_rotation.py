@@ -293,6 +293,33 @@ def test_an_inode_used_again_while_nobody_looked_is_another_file(
     assert len(rig.ids) == len(set(rig.ids)) == 6
 
 
+def test_a_file_compressed_while_its_inode_goes_to_a_new_file_is_known_again(
+    tmp_path: Path, logs: Path
+) -> None:
+    rotated, packed = logs / "a.json.1", logs / "a.json.1.gz"
+    rig = Rig(tmp_path, str(logs / "*.json*"))
+    (logs / "a.json").write_bytes(bare(1) * 20)
+    rig.settle()
+    (logs / "a.json").rename(rotated)
+    rig.settle()
+    rig.restart()  # Read to its end, it is not opened again: its inode is free once it is gone.
+    rig.settle()
+    inode = rotated.stat().st_ino
+    (logs / "working").write_bytes(gzip.compress(rotated.read_bytes()))
+    (logs / "working").rename(packed)
+    rotated.unlink()
+    for attempt in range(50):
+        path = logs / f"probe{attempt}"
+        path.write_bytes(bare(2) * 20)
+        if path.stat().st_ino == inode:
+            break
+    else:
+        pytest.skip("this file system does not use an inode again")
+    path.rename(logs / "b.json")
+    rig.settle(5)
+    assert len(rig.ids) == len(set(rig.ids)) == 40
+
+
 def test_a_file_deleted_while_open_is_read_to_its_end(tmp_path: Path, logs: Path) -> None:
     path = logs / "a.json"
     rig = Rig(tmp_path, str(path), deleted_keep=2)
