@@ -13,6 +13,7 @@ import numpy as np
 from opentrail.crash import crash_point
 from opentrail.files import Files
 from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder, StagedObject
+from opentrail_aggregator.archive.destination import METADATA_BYTES, METADATA_SHA256
 from opentrail_aggregator.archive.gzip_member import Member, MemberWriter, RecordsWriter
 from opentrail_aggregator.archive.keys import PartKey, hour_text, object_key, time_text, unique_name
 from opentrail_aggregator.archive.manifest import (
@@ -30,8 +31,6 @@ from opentrail_aggregator.archive.staging.store import Staging
 from opentrail_aggregator.archive.trails import Trail, Trails
 
 _SECOND = 1_000_000_000
-METADATA_SHA256 = "opentrail-sha256"
-METADATA_BYTES = "opentrail-bytes"
 
 
 @dataclass(slots=True)

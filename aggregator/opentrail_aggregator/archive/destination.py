@@ -14,6 +14,9 @@ from opentrail.errors import OpenTrailError
 
 CONTENT_TYPE = "application/json"
 CONTENT_ENCODING = "gzip"
+METADATA_SHA256 = "opentrail-sha256"
+METADATA_BYTES = "opentrail-bytes"
+"""User metadata of every object: checksum and size of the uncompressed bytes."""
 
 
 class DestinationError(OpenTrailError):

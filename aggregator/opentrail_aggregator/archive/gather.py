@@ -26,7 +26,7 @@ _FOLDER_NAMES = (DEFAULT_FOLDER, *sorted(FOLDERS.values()))
 _FOLDER_CODES = {name: _FOLDER_NAMES.index(folder) for name, folder in FOLDERS.items()}
 
 
-class _Category(msgspec.Struct):
+class _Category(msgspec.Struct, gc=False):
     eventCategory: Any = None
 
 
@@ -159,10 +159,17 @@ def _folder_codes(data: bytes, verdict: Verdict) -> Any:
         categories = _categories_one_by_one(data, verdict)
     else:
         categories = [view.eventCategory for view in _category_decoder.decode_lines(data)]
-    if _FOLDER_CODES.keys().isdisjoint(each for each in categories if isinstance(each, str)):
+    if _FOLDER_CODES.keys().isdisjoint(_texts(categories)):
         return None
     codes = [_FOLDER_CODES.get(each, 0) if isinstance(each, str) else 0 for each in categories]
     return np.array(codes, dtype=np.int64)
+
+
+def _texts(categories: list[Any]) -> set[Any]:
+    try:
+        return set(categories)
+    except TypeError:  # A category can be any JSON value.
+        return {each for each in categories if isinstance(each, str)}
 
 
 def _categories_one_by_one(data: bytes, verdict: Verdict) -> list[Any]:

@@ -20,6 +20,8 @@ from opentrail.clock import Clock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK, Files
 from opentrail_aggregator.archive.destination import (
+    METADATA_BYTES,
+    METADATA_SHA256,
     DestinationError,
     ForeignObjectError,
     Listed,
@@ -39,9 +41,6 @@ from opentrail_aggregator.archive.s3_errors import (
     status_of,
 )
 from opentrail_aggregator.archive.settings import S3Settings
-
-METADATA_SHA256 = "opentrail-sha256"
-METADATA_BYTES = "opentrail-bytes"
 
 
 class S3Destination:

@@ -69,7 +69,7 @@ class ArchiveSettings:
     ] = KEEP
     gzip_level: Annotated[int, "0 (fastest) to 3 (smallest)."] = 2
     buffer: Annotated[Bytes, "Events held in memory before they are staged on disk."] = Bytes(
-        24 * MIB
+        16 * MIB
     )
     staged_max: Annotated[
         Bytes, "Reading the log stops while this much waits for a destination that is away."

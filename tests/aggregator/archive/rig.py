@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from opentrail.batch import SourceRun, seal_batch
+from opentrail.files import DiskFiles
 from opentrail.identity import event_key
 from opentrail.segment.frame import Kind
 from opentrail_aggregator.archive.archiver import Archiver
@@ -21,7 +22,7 @@ from opentrail_aggregator.archive.figures import ArchiveReader
 from opentrail_aggregator.archive.local_directory import LocalDirectory
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.archive.verify import Verification, verify_manifests
-from opentrail_aggregator.consolidate.verdict import COPY, KEPT, NO_GROUP, Group, Verdict
+from opentrail_aggregator.consolidate.verdict import COPY, KEPT, NO_GROUP, REFUSED, Group, Verdict
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.log import LogEntry
@@ -35,6 +36,16 @@ LOG_ID = "0123456789abcdef0123456789abcdef"
 ACCOUNT = "111122223333"
 REGION = "eu-west-1"
 GRANT_ALL = {"agent": "*", "accounts": ["*"], "regions": ["*"]}
+
+
+class QuickFiles(DiskFiles):
+    """The disk without waiting for it: order and durability are tried in `test_crashes`."""
+
+    def sync_directory(self, directory: Path) -> None:
+        return
+
+    def replace(self, path: Path, content: bytes) -> None:
+        self.replace_volatile(path, content)
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -124,14 +135,20 @@ class MemoryLog:
         agent: str = "web-1",
         kind: str = "follow",
         copies: Iterable[int] = (),
+        refused: Iterable[int] = (),
+        imported: int = 0,
     ) -> int:
-        """One batch; ordinals in `copies` are not kept."""
+        """One batch; ordinals in `copies` and `refused` are not kept, the last ones imported."""
         batch = list(events)
-        skip = set(copies)
+        bad = set(refused)
+        skip = set(copies) | bad
         data = b"".join(each.line + b"\n" for each in batch)
         derived = {i: each.event_id for i, each in enumerate(batch) if each.derived}
-        source = SourceRun(source="file:/a", events=len(batch), derived=derived, kind=kind)
-        payload = seal_batch(data, len(batch), [source], [])
+        runs = [
+            SourceRun(source="file:/a", events=len(batch) - imported, derived=derived, kind=kind),
+            SourceRun(source="file:/b", events=imported, kind="import"),
+        ]
+        payload = seal_batch(data, len(batch), runs[: 1 + (imported > 0)], [])
         groups: dict[Group, int] = {}
         group_of = []
         for i, each in enumerate(batch):
@@ -142,7 +159,9 @@ class MemoryLog:
         verdict = Verdict(
             0,
             events=len(batch),
-            outcomes=bytes(COPY if i in skip else KEPT for i in range(len(batch))),
+            outcomes=bytes(
+                REFUSED if i in bad else COPY if i in skip else KEPT for i in range(len(batch))
+            ),
             groups=list(groups),
             group_of=np.array(group_of, dtype="<u2").tobytes(),
             times=np.array([each.time for each in batch], dtype="<i8").tobytes(),
@@ -215,7 +234,10 @@ class Rig:
         self.clock = log.clock if log else FakeClock(NOON)
         self.log = log or MemoryLog(self.clock)
         self.settings = ArchiveSettings(**settings)
-        self.destination = destination or LocalDirectory(self.home, self.settings.bucket)
+        self.files = QuickFiles()
+        self.destination = destination or LocalDirectory(
+            self.home, self.settings.bucket, self.files
+        )
         self.object_max_bytes = object_max_bytes
         self.log_max_bytes = log_max_bytes
         self.metrics = Metrics("archive", self.clock)
@@ -234,6 +256,7 @@ class Rig:
             destination=self.destination,
             object_max_bytes=self.object_max_bytes,
             log_max_bytes=self.log_max_bytes,
+            files=self.files,
         )
         return self.archiver
 

@@ -14,7 +14,7 @@ from opentrail_aggregator.archive.manifest import manifest_key
 from opentrail_aggregator.archive.parts import EARLY, IMPORT_ENDED, SETTLE_MAX, SETTLED, SIZE
 from opentrail_aggregator.consolidate.verdict import Group
 from opentrail_aggregator.home import Home
-from tests.aggregator.archive.rig import ACCOUNT, NOON, REGION, Event, Rig, event
+from tests.aggregator.archive.rig import ACCOUNT, NOON, REGION, Event, MemoryLog, Rig, event
 
 KEY_BEGINS = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/09/21/{ACCOUNT}_CloudTrail_{REGION}_"
 
@@ -70,6 +70,7 @@ def test_nothing_is_staged_under_a_folder_named_awslogs(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("AWSLogs"))
 
 
+@pytest.mark.slow
 def test_a_part_that_never_falls_silent_is_cut_ten_minutes_after_its_hour(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     for number in range(3600 // 60 + 15):
@@ -214,6 +215,7 @@ def test_derived_ids_lie_beside_the_records_and_never_in_them(tmp_path: Path) ->
     assert b"id-4" not in found[4][1]
 
 
+@pytest.mark.slow
 def test_ninety_days_imported_in_random_order_make_at_most_two_parts_each(tmp_path: Path) -> None:
     rig = Rig(tmp_path, buffer=1 << 20)
     chance = random.Random(5)
@@ -309,6 +311,7 @@ def test_a_stop_cuts_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
     rig.assert_sound()
 
 
+@pytest.mark.slow
 def test_an_archive_made_again_from_the_log_has_the_same_keys_and_bytes(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "one", object_max_bytes=9_000)
     for n in range(40):
@@ -394,3 +397,69 @@ def test_settled_is_the_usual_reason(tmp_path: Path) -> None:
     rig.log.send([event(1, NOON)])
     rig.pass_time(2 * 3600)
     assert [m.cut.reason for m in rig.manifests()] == [SETTLED]
+
+
+def test_lookup_finds_a_record_also_when_a_copy_says_another_region(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    position = rig.log.send([event(1, NOON)])
+    rig.pass_time(2 * 3600)
+    key = rig.log.verdicts[position - 1].keys
+    asked = Group(ACCOUNT, "us-east-1", NOON // 3600)
+    assert rig.reader.catalog.lookup(position << 16, asked, key) == event(1, NOON).line
+
+
+def test_only_records_between_two_positions_are_read_when_asked_so(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    for n in range(6):
+        rig.log.send([event(n * 10 + i, NOON + n * 3600) for i in range(3)])
+        rig.pass_time(3600)
+    rig.pass_time(3600)
+    everything = [record.position for _, record in rig.reader.catalog.all_records()]
+    after, through = everything[4], everything[13]
+    for path in rig.home.archive.rglob("*_CloudTrail_*"):
+        (entry,) = [
+            each.objects[0] for each in rig.manifests() if each.objects[0].key.endswith(path.name)
+        ]
+        if entry.last_position <= after or entry.first_position > through:
+            path.write_bytes(b"would fail if it were opened")
+    found = rig.reader.catalog.all_records(after, through, rig.log.log_id)
+    assert [record.position for _, record in found] == everything[5:14]
+
+
+def test_a_bucket_that_an_earlier_log_filled_is_told_apart(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.log.send([event(1, NOON), event(2, NOON)])
+    rig.pass_time(2 * 3600)
+    rig.archiver.close()
+    (tmp_path / "staging").rename(tmp_path / "lost")
+    after = MemoryLog(rig.clock)
+    after.log_id = "f" * 32
+    again = Rig(tmp_path, log=after)
+    again.log.send([event(3, NOON)])
+    again.pass_time(2 * 3600)
+    figures = again.reader.figures(recount=True)
+    assert (figures.archived, figures.of_other_logs, figures.findings) == (1, 2, [])
+    assert figures.is_sound
+    assert again.verify().problems == []
+    assert [each.sequence for each in again.manifests()] == [1, 1]
+
+
+def test_imported_and_live_events_of_one_batch_are_told_apart(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.log.send([event(1, NOON), event(2, NOON - 86400), event(3, NOON - 86400)], imported=2)
+    rig.pass_time(700)
+    assert rig.object_keys() == []
+    rig.log.append_control("import-ended", {"agent": "web-1", "epoch": "e" * 32})
+    rig.pass_time(60)
+    assert [m.cut.reason for m in rig.manifests()] == [IMPORT_ENDED]
+    assert len(rig.records()) == 2
+
+
+def test_a_refused_line_of_two_values_does_not_shift_the_categories(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    trick = Event(b'{"eventCategory":"x"} {"eventCategory":"y"}', ACCOUNT, REGION, NOON, "t")
+    hidden = event(2, NOON, category="Insight")
+    rig.log.send([trick, event(1, NOON), hidden], refused=[0])
+    rig.pass_time(2 * 3600)
+    (key,) = rig.object_keys("CloudTrail-Insight")
+    assert content(rig, key) == expected_object([hidden])

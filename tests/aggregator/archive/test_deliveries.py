@@ -10,14 +10,14 @@ from opentrail_aggregator.archive.deliverer import PAUSE_MAX_SECONDS
 from opentrail_aggregator.archive.destination import DestinationError, Listed, ObjectInfo
 from opentrail_aggregator.archive.local_directory import LocalDirectory
 from opentrail_aggregator.home import Home
-from tests.aggregator.archive.rig import ACCOUNT, NOON, REGION, Rig, event
+from tests.aggregator.archive.rig import ACCOUNT, NOON, REGION, QuickFiles, Rig, event
 
 
 class FaultyDestination:
     """The local directory behind a fault that a test chooses for each put."""
 
     def __init__(self, home: Home, *, blocks: bool = False) -> None:
-        self._real = LocalDirectory(home, "opentrail")
+        self._real = LocalDirectory(home, "opentrail", QuickFiles())
         self.blocks = blocks
         self.fault: Callable[[str], None] = lambda key: None
         self.after: Callable[[str], None] = lambda key: None

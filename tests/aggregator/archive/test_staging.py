@@ -17,6 +17,7 @@ from opentrail_aggregator.archive.keys import PartKey
 from opentrail_aggregator.archive.staging.merge import Merge, neighbours_to_merge
 from opentrail_aggregator.archive.staging.slices import Slice, deltas, positions_from, undeltas
 from opentrail_aggregator.archive.staging.store import CURRENT, Staging
+from tests.aggregator.archive.rig import QuickFiles
 
 
 def key_of(number: int) -> PartKey:
@@ -97,7 +98,7 @@ def test_staging_is_what_an_obvious_model_is(
 ) -> None:
     chance = random.Random(seed)
     folder = tmp_path_factory.mktemp("staging")
-    staging, model = Staging(folder, "log"), Model()
+    staging, model = Staging(folder, "log", QuickFiles()), Model()
     position, frame = 1, 0
     for step in steps:
         if step == "add":
@@ -128,13 +129,13 @@ def test_staging_is_what_an_obvious_model_is(
             while merge.step():
                 pass
         elif step == "crash":
-            staging = Staging(folder, "log")
+            staging = Staging(folder, "log", QuickFiles())
             model.crash()
             frame = staging.position
         assert_equal(staging, model)
     staging.checkpoint(frame + 1, {})
     model.checkpoint()
-    named = {run.name for run in Staging(folder, "log").runs}
+    named = {run.name for run in Staging(folder, "log", QuickFiles()).runs}
     assert {path.name for path in folder.glob("*.run*")} == named
 
 
@@ -161,7 +162,7 @@ def test_runs_with_many_small_slices_are_merged_and_their_number_stays_small(
 
 
 def test_a_checkpoint_after_all_parts_were_cut_leaves_no_runs(tmp_path: Path) -> None:
-    staging = Staging(tmp_path, "log")
+    staging = Staging(tmp_path, "log", QuickFiles())
     staging.add(piece_of(1, 1, 5), 0.0)
     staging.checkpoint(1, {})
     part = staging.find(key_of(1))
@@ -173,14 +174,14 @@ def test_a_checkpoint_after_all_parts_were_cut_leaves_no_runs(tmp_path: Path) ->
 
 
 def read_everything(folder: Path) -> None:
-    staging = Staging(folder, "log")
+    staging = Staging(folder, "log", QuickFiles())
     for part in staging.parts.values():
         assert list(staging.slices(part))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone", "current"])
 def test_damage_is_told_and_never_read_as_events(tmp_path: Path, damage: str) -> None:
-    staging = Staging(tmp_path, "log")
+    staging = Staging(tmp_path, "log", QuickFiles())
     staging.add(piece_of(1, 1, 500), 0.0)
     staging.checkpoint(1, {})
     (run,) = tmp_path.glob("*.run")
@@ -199,7 +200,7 @@ def test_damage_is_told_and_never_read_as_events(tmp_path: Path, damage: str) ->
 
 
 def test_staging_of_another_log_is_not_touched(tmp_path: Path) -> None:
-    staging = Staging(tmp_path, "log")
+    staging = Staging(tmp_path, "log", QuickFiles())
     staging.add(piece_of(1, 1, 1), 0.0)
     staging.checkpoint(1, {})
     with pytest.raises(DamagedError, match="belongs to log log"):

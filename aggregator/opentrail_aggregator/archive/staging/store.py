@@ -31,7 +31,7 @@ CURRENT = "CURRENT"
 RUN_SUFFIX = ".run"
 _VERSION = 1
 _CLOSED_MAX_BYTES = 256 << 20
-_PIECE_OVERHEAD_BYTES = 250
+_PIECE_OVERHEAD_BYTES = 700
 """What Python keeps around a piece in the buffer, for an honest bound of memory."""
 
 
