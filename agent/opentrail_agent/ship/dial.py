@@ -63,6 +63,8 @@ def channel_options(server_name: str = "") -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [
         ("grpc.keepalive_time_ms", int(KEEPALIVE_SECONDS * 1000)),
         ("grpc.keepalive_timeout_ms", int(KEEPALIVE_ANSWER_SECONDS * 1000)),
+        # Without this an unanswered ping is waited for a minute, whatever the line above says.
+        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_ANSWER_SECONDS * 1000)),
         # Pings also while nothing is sent: an idle stream must notice a dead peer too.
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_send_message_length", BATCH_MAX_BYTES + MIB),

@@ -20,7 +20,7 @@ from opentrail.v1 import ingest_pb2 as pb
 from opentrail_agent.metrics import Metrics
 from opentrail_agent.ship.dial import CertificateError, Certificates
 from opentrail_agent.ship.heartbeat import Report
-from opentrail_agent.ship.settings import ShipSettings
+from opentrail_agent.ship.settings import ShipSettings, TlsSettings
 from opentrail_agent.ship.shipper import Shipper
 from opentrail_agent.spool.room import Room
 from opentrail_agent.spool.spool import Spool
@@ -33,18 +33,25 @@ NUMBERS = itertools.count()
 class Agent:
     """A spool and a shipper, without sources."""
 
-    def __init__(self, directory: Path, addresses: list[str], **settings: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        addresses: list[str],
+        tls: TlsSettings | None = None,
+        settings: dict[str, float] | None = None,
+    ) -> None:
         clock = SystemClock()
         self.metrics = Metrics(clock)
         self.ended = False
         self.spool = SpoolWriter(
             Spool(directory, clock), Room(1 << 40, 0, lambda: 1 << 50), clock, self.metrics
         )
-        fields = {"backoff_initial_seconds": 0.02, "backoff_max_seconds": 0.1, **settings}
+        fields = {"backoff_initial_seconds": 0.02, "backoff_max_seconds": 0.1, **(settings or {})}
         self.shipper = Shipper(
             ShipSettings(
                 addresses=addresses,
                 allow_plaintext=True,
+                tls=tls or TlsSettings(),
                 **{name: Seconds(value) for name, value in fields.items()},  # type: ignore[arg-type]
             ),
             "agent-1",
@@ -90,7 +97,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     started: list[Agent] = []
 
     async def build(*servers: FakeAggregator, spool: str = "spool", **settings: float) -> Agent:
-        started.append(Agent(tmp_path / spool, [each.address for each in servers], **settings))
+        started.append(
+            Agent(tmp_path / spool, [each.address for each in servers], settings=settings)
+        )
         return started[-1]
 
     yield build

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -168,7 +169,7 @@ class SpoolMachine(RuleBasedStateMachine):
         assert all(first > self.spool.standing.acknowledged + 1 for first in beginnings[1:-1])
 
 
-TestSpool = SpoolMachine.TestCase
+TestSpool = pytest.mark.slow(SpoolMachine.TestCase)
 TestSpool.settings = settings(
     max_examples=150,
     stateful_step_count=30,
