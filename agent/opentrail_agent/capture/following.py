@@ -23,6 +23,8 @@ SpoolAppend = Callable[[bytes, int, int, dict[str, int]], Awaitable[None]]
 """(payload, events, refused, generation -> offset) -> durable when it returns."""
 
 RETRY_SECONDS = 1.0
+LAST_SPOOL_SECONDS = 1.5
+"""How long a stop waits for the batch that is on its way to the spool."""
 
 T = TypeVar("T")
 
@@ -64,15 +66,31 @@ class Capture:
         pending: Turn | None = None  # its batch is on its way to the spool
         spooled: Turn | None = None  # its batch is there
         while not stop.is_set():
-            turn, is_spooled = await unless_stopped(
-                stop, _both(self._turn(thread, spooled), self._spool(pending)), (None, False)
-            )
+            spooling = asyncio.ensure_future(self._spool(pending))
+            try:
+                # Shielded: a stop must not forget a batch that the spool is just taking.
+                turn, is_spooled = await unless_stopped(
+                    stop,
+                    _both(self._turn(thread, spooled), asyncio.shield(spooling)),
+                    (None, False),
+                )
+                if stop.is_set() and not is_spooled:
+                    is_spooled = await self._last_moment(spooling)
+            finally:
+                spooling.cancel()
+            if turn is None and spooled is not None:
+                await self._in(thread, self._harvest.settle, spooled)
             spooled = pending if is_spooled else None
             pending = turn if turn is not None and turn.batch is not None else None
             if pending is None and spooled is None and turn is not None:
                 await unless_stopped(stop, self._clock.sleep(turn.wait_seconds), None)
         if spooled is not None:
             await self._in(thread, self._harvest.settle, spooled)
+
+    async def _last_moment(self, spooling: "asyncio.Future[bool]") -> bool:
+        """Whether the batch under way became durable: then it need not be read again."""
+        done, _ = await asyncio.wait((spooling,), timeout=LAST_SPOOL_SECONDS)
+        return bool(done) and not spooling.cancelled() and spooling.result()
 
     def report(self) -> Report:
         """The sources' positions as they are in the spool, and the time by which that is all
