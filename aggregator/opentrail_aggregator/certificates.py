@@ -16,6 +16,8 @@ from pathlib import Path
 
 from opentrail.errors import ConfigError
 
+_TRIES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -46,9 +48,16 @@ def make_certificates(directory: Path, hosts: Iterable[str], agents: Iterable[st
     argv = [sys.executable, "-m", "opentrail_aggregator.pki", str(directory)]
     for name in agents:
         argv += ["--agent", name]
-    done = subprocess.run([*argv, "--", *sorted(set(hosts))], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise ConfigError(done.stderr.strip().rpartition("\n")[2])
+    argv += ["--", *sorted(set(hosts))]
+    for _ in range(_TRIES):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if done.returncode > 0:
+            break
+        # Killed: it says nothing about the certificates, and making them again is harmless.
+    said = done.stderr.strip().rpartition("\n")[2]
+    raise ConfigError(said or f"{directory}: making certificates ended with {done.returncode}")
 
 
 def _named(directory: Path, stem: str) -> Credentials:

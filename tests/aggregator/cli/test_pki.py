@@ -2,6 +2,7 @@
 
 import dataclasses
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,18 @@ def test_a_process_of_its_own_makes_them_and_tells_what_hinders_it(tmp_path: Pat
     (tmp_path / "ca.key").unlink()
     with pytest.raises(ConfigError, match="put the key back"):
         make_certificates(tmp_path, ["localhost"], ["local"])
+
+
+def test_a_maker_that_was_killed_is_no_wrong_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = tmp_path / "died"
+    program = tmp_path / "python"
+    program.write_text(
+        f'#!/bin/sh\n[ -e {died} ] || {{ touch {died}; kill -9 $$; }}\nexec {sys.executable} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    make_certificates(tmp_path / "pki", ["localhost"], ["local"])
+    assert died.exists()
+    assert server_credentials(tmp_path / "pki").exist
