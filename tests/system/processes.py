@@ -98,6 +98,8 @@ class Installation:
             command += ["--watch", pattern]
         if sample is not None:
             command += ["--sample", sample]
+        if self._up is not None:
+            self._up.wait(10)  # It was killed or stopped; nothing is left of it.
         self._seen = set()
         with open(self.output, "ab") as output:
             self._up = subprocess.Popen(

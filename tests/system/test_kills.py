@@ -40,12 +40,13 @@ def kill_one(installation: Installation, draw: random.Random, watch: str) -> str
 
 def role(process: Process) -> str:
     """What a process is, from how it was started."""
-    words = process.command.split()
-    if "--roles" in words:
-        return words[words.index("--roles") + 1]
-    return next((word for word in words if word in ("up", "run", "role")), "?") + (
-        " agent" if "agent" in process.command else ""
-    )
+    for name, mark in (
+        ("up", "opentrail up"), ("agent", "opentrail_agent"), ("supervisor", "_aggregator run"),
+    ):  # fmt: skip
+        if mark in process.command:
+            return name
+    _, role, name = process.command.partition(" role ")
+    return name.split()[0] if role else "other"
 
 
 def kills_leave_the_oracle_clean(directory: Path, count: int, longest_pause: float) -> None:
