@@ -44,6 +44,7 @@ STEP_SECONDS = 0.05
 DECIDE_SECONDS = 1.0
 GAP_PROBLEM = "archive.log_gap"
 BACKLOG_PROBLEM = "archive.backlog"
+VERDICTS_PROBLEM = "archive.verdicts"
 _RATIO = 0.2
 """Compressed to uncompressed before any batch was seen."""
 _DONE = object()
@@ -202,6 +203,10 @@ class Archiver:
                     self._log, self._verdicts, self._position, READ_BYTES, self._note_damage
                 )
             )
+            if self._verdicts.stopped_by:
+                self._metrics.problem(VERDICTS_PROBLEM, self._verdicts.stopped_by)
+            else:
+                self._metrics.healed(VERDICTS_PROBLEM)
         until = self._clock.monotonic() + STEP_SECONDS
         moved = False
         while self._entries and not self._orders and self._cutting is None:

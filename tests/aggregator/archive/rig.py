@@ -209,11 +209,14 @@ class VerdictsOf:
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
+        self.stopped_by = ""
 
     def consolidated_position(self) -> int:
         return self._log.consolidated_position()
 
     def read(self, after: int, max_bytes: int = 8 << 20) -> list[Verdict]:
+        if self.stopped_by:
+            return []
         return self._log.verdicts[after : after + 1000]
 
 
@@ -245,13 +248,14 @@ class Rig:
 
     def start(self) -> Archiver:
         """An archiver over what is on disk, as after any stop."""
+        self.verdicts = VerdictsOf(self.log)
         self.archiver = Archiver(
             self.home,
             self.settings,
             self.clock,
             self.metrics,
             log=self.log,
-            verdicts=VerdictsOf(self.log),  # type: ignore[arg-type]
+            verdicts=self.verdicts,  # type: ignore[arg-type]
             append_control=self.log.append_control,
             destination=self.destination,
             object_max_bytes=self.object_max_bytes,

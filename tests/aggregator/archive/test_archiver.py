@@ -356,6 +356,19 @@ def test_the_early_log_frames_are_released_only_up_to_what_is_staged(tmp_path: P
     assert rig.reader.figures().archived_through >= 1
 
 
+def test_a_verdict_that_cannot_be_read_is_a_problem_until_it_can(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.log.send([event(1, NOON)])
+    rig.verdicts.stopped_by = "no verdict for position 1 can be read"
+    rig.pass_time(10)
+    [problem] = rig.metrics.snapshot()["problems"]
+    assert (problem["key"], problem["text"]) == ("archive.verdicts", rig.verdicts.stopped_by)
+    rig.verdicts.stopped_by = ""
+    rig.pass_time(3 * 3600)
+    assert rig.metrics.snapshot()["problems"] == []
+    assert len(rig.object_keys()) == 1
+
+
 def test_when_ingest_takes_no_seal_it_is_a_problem_until_it_does(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON)])
