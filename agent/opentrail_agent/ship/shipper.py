@@ -120,8 +120,10 @@ class Shipper:
             self._connection = None
             self._metrics.set("opentrail_agent_connected", 0)
             stream.cancel()
+            # Not wait_for, which can swallow a cancellation that comes as its work ends.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(channel.close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await channel.close()
 
     def _hello(self) -> pb.Hello:
         standing = self._spool.standing

@@ -217,7 +217,8 @@ class SpoolWriter:
             self._metrics.increment("opentrail_agent_spool_waits_total")
             # Looked at again also without a signal: others may have freed the disk.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._room_signal.wait(), ROOM_SECONDS)
+                async with asyncio.timeout(ROOM_SECONDS):
+                    await self._room_signal.wait()
 
     # What the thread does.
 
