@@ -336,6 +336,8 @@ def _options(settings: GrpcSettings) -> list[tuple[str, int]]:
         # A half-open connection is noticed within 20 s.
         ("grpc.keepalive_time_ms", 12_000),
         ("grpc.keepalive_timeout_ms", 6_000),
+        # gRPC waits a minute for the answer to a ping of its own unless told otherwise.
+        ("grpc.http2.ping_timeout_ms", 6_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         # Two servers on one port would share the agents between two logs.
         ("grpc.so_reuseport", 0),
