@@ -67,6 +67,10 @@ proto-check: ## Fail when the committed gRPC code is not what the generator make
 	@$(STAGE) generate $(MAKE) --no-print-directory proto
 	@$(STAGE) generated-code git diff --exit-code --stat -- proto
 
+.PHONY: chart
+chart: .venv/.tests ## Generate the chart's schema and README again after a change to values or settings
+	@$(BIN)/python charts/generate.py
+
 .PHONY: bench
 bench: .venv/.runs ## The figures of docs/performance.md (BENCH="name..." for some, --list for names)
 	@$(BIN)/python -m bench.run $(BENCH)

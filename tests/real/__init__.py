@@ -1,0 +1,1 @@
+"""Real servers for the tests: installed from the package registries, on loopback, ended by us."""
