@@ -62,11 +62,17 @@ def _archive(parts: Parts) -> SteppingRole:
     from opentrail_aggregator.archive.archiver import Archiver
     from opentrail_aggregator.archive_source import destination_of
     from opentrail_aggregator.consolidate.verdict import VerdictReader
+    from opentrail_aggregator.digest.digester import Digester
+    from opentrail_aggregator.digest.inbox import Inbox
+    from opentrail_aggregator.digest.keys import FileKeys
+    from opentrail_aggregator.digest.role import ArchiveWithDigests, beginnings_of
     from opentrail_aggregator.ingest.control import ControlClient
     from opentrail_aggregator.wal.disk_reader import open_reader
 
     settings, home = parts.settings, parts.settings.place
-    return Archiver(
+    destination = destination_of(settings)
+    inbox = Inbox(home.digest / "inbox")
+    archiver = Archiver(
         home,
         settings.archive,
         parts.clock,
@@ -74,11 +80,25 @@ def _archive(parts: Parts) -> SteppingRole:
         log=open_reader(home),
         verdicts=VerdictReader(home),
         append_control=ControlClient(home).append,
-        destination=destination_of(settings),
+        destination=destination,
         log_max_bytes=settings.log.max_bytes,
         account=settings.install.account,
         home_region=settings.install.home_region,
+        on_delivered=inbox.take_note,
     )
+    digester = Digester(
+        home,
+        settings.digest,
+        parts.clock,
+        parts.metrics,
+        keys=FileKeys(home.keys / "digest"),
+        inbox=inbox,
+        destination_of=lambda _: destination,
+        delivered_through=archiver.delivered_through_ns,
+        cut_open=archiver.cut_open,
+        beginnings=lambda: beginnings_of(archiver),
+    )
+    return ArchiveWithDigests(archiver, digester)
 
 
 def _api(parts: Parts) -> ServingRole:

@@ -18,6 +18,7 @@ from opentrail_aggregator.api.settings import HttpSettings
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
 from opentrail_aggregator.home import Home
+from opentrail_aggregator.digest.settings import DigestSettings
 from opentrail_aggregator.index.settings import IndexSettings, RetentionSettings
 from opentrail_aggregator.ingest.settings import GrpcSettings, IngestSettings
 from opentrail_aggregator.quarantine.settings import QuarantineSettings
@@ -71,6 +72,7 @@ class AggregatorSettings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    digest: DigestSettings = field(default_factory=DigestSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
 
     @property

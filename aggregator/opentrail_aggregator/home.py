@@ -51,6 +51,16 @@ class Home:
         return self.path / "staging"
 
     @property
+    def digest(self) -> Path:
+        """Heads of the digest chains and what waits for a digest: primary data."""
+        return self.path / "digest"
+
+    @property
+    def keys(self) -> Path:
+        """Access keys, and under digest/ the keys that sign digests: primary data, secret."""
+        return self.path / "keys"
+
+    @property
     def run(self) -> Path:
         """Sockets, locks, endpoint and status of living processes; worthless after a stop."""
         return self.path / "run"

@@ -66,6 +66,11 @@ MetricName = Literal[
     "opentrail_problem",  # {role, key}: 1 for each thing that is wrong now
 ]
 
+    # digest
+    "opentrail_digest_signed_total",  # digests signed and delivered
+    "opentrail_digest_backfilled_total",  # deliveries that came for a closed window
+    "opentrail_digest_retries_total",  # {reason}: digests whose delivery is tried again
+    "opentrail_digest_lag_seconds",  # how long the oldest due digest has been waiting
 _NAMES = frozenset(get_args(MetricName))
 Labels = tuple[tuple[str, str], ...]
 

@@ -16,7 +16,7 @@ from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
 from opentrail.segment.frame import Damage
 from opentrail_aggregator.archive.cutter import ChainHead, Cutter, Order
-from opentrail_aggregator.archive.deliverer import Deliverer
+from opentrail_aggregator.archive.deliverer import Deliverer, OnDelivered
 from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.gather import Piece, gather, global_position
@@ -31,6 +31,7 @@ from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.archive.staging.merge import Merge, neighbours_to_merge
 from opentrail_aggregator.archive.staging.store import Staging
 from opentrail_aggregator.archive.trails import DEFAULT_ACCOUNT, DEFAULT_HOME_REGION, Trails
+from opentrail_aggregator.archive.watermark import Watermark
 from opentrail_aggregator.consolidate.joined import read_joined
 from opentrail_aggregator.consolidate.verdict import Verdict, VerdictReader
 from opentrail_aggregator.home import Home
@@ -70,6 +71,7 @@ class Archiver:
         account: str = DEFAULT_ACCOUNT,
         home_region: str = DEFAULT_HOME_REGION,
         object_max_bytes: int = OBJECT_MAX_BYTES,
+        on_delivered: OnDelivered | None = None,
         files: Files = DISK,
     ) -> None:
         self.settings = settings
@@ -84,12 +86,12 @@ class Archiver:
             clock,
             metrics,
         )
-        self._trails = Trails(settings.bucket, settings.prefix, account, home_region)
+        self.trails = Trails(settings.bucket, settings.prefix, account, home_region)
         self._reporters = Reporters(settings.import_idle)
         self._chains: dict[str, ChainHead] = {}
         self._folder = DeliveryFolder(home.staging, files)
         self._deliverer = Deliverer(
-            self._destination, self._folder, clock, metrics, settings.s3.workers
+            self._destination, self._folder, clock, metrics, settings.s3.workers, on_delivered
         )
         self._retention = Retention(home, settings, self._destination, clock, metrics, files)
         self._staging: Staging | None = None
@@ -107,6 +109,8 @@ class Archiver:
         self._decide_at = 0.0
         self._merge: Merge | None = None
         self._payload_bytes, self._raw_bytes = 0, 0
+        self._appended_at_ns = 0  # Of the last frame read.
+        self._watermark = Watermark(clock)
 
     @property
     def position(self) -> int:
@@ -149,7 +153,7 @@ class Archiver:
         if staging.state:
             self._restore(staging.state)
         self._cutter = Cutter(
-            staging, self._folder, self._trails, self._reporters, self._chains, self._files,
+            staging, self._folder, self.trails, self._reporters, self._chains, self._files,
             self.settings.gzip_level,
         )  # fmt: skip
         for delivery in self._folder.read_all():
@@ -169,16 +173,16 @@ class Archiver:
         return {
             "kept_total": self._kept_total,
             "unselected": 0,
-            "gathered_through": self._through(part.first for part in self._parts()),
+            "gathered_through": self._through(part.first for part in self.open_parts()),
             "chains": chains,
-            "trails": self._trails.state(),
+            "trails": self.trails.state(),
             "reporters": self._reporters.state(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._kept_total = state["kept_total"]
         self._chains.update({arn: ChainHead(**head) for arn, head in state["chains"].items()})
-        self._trails.restore(state["trails"])
+        self.trails.restore(state["trails"])
         self._reporters.restore(state["reporters"])
 
     # Reading.
@@ -221,9 +225,10 @@ class Archiver:
         return moved
 
     def _take(self, entry: LogEntry, verdict: Verdict) -> None:
+        self._appended_at_ns = entry.appended_at_ns
         control = self._reporters.observe(entry)
         if control is not None:
-            self._trails.observe(control)
+            self.trails.observe(control)
             if control.get("type") == SEAL_FRAME:
                 self._orders.extend(orders_of(entry, control))
                 self._ordered_at = (entry.position, verdict.kept_total)
@@ -231,7 +236,7 @@ class Archiver:
         elif entry.is_batch:
             self._payload_bytes += len(entry.payload)
             imported = live = False
-            for place, piece in enumerate(gather(entry, verdict, self._trails)):
+            for place, piece in enumerate(gather(entry, verdict, self.trails)):
                 imported |= bool(piece.importer)
                 live |= not piece.importer
                 self._raw_bytes += piece.slice.raw_bytes
@@ -263,7 +268,7 @@ class Archiver:
         self._add(entry, piece._replace(slice=rest), place)
 
     def _note_damage(self, damage: Damage) -> None:
-        for part in self._parts():
+        for part in self.open_parts():
             part.asked = False  # The seal may have been among what is lost.
         self._metrics.problem(
             GAP_PROBLEM,
@@ -308,7 +313,7 @@ class Archiver:
         if monotonic >= self._decide_at:
             self._decide_at = monotonic + DECIDE_SECONDS
             asked = self._sealer.step(
-                self._parts(),
+                self.open_parts(),
                 self._open_bytes(),
                 self._reporters.running_imports(self._clock.now_ns()),
             )
@@ -368,16 +373,26 @@ class Archiver:
         """The frame through which every kept event is in a delivered object."""
         pending = (delivery.first_position for delivery in self._deliverer.pending)
         return min(
-            self._through(part.first for part in self._parts()), self._through(pending)
+            self._through(part.first for part in self.open_parts()), self._through(pending)
+        )
+
+    def delivered_through_ns(self) -> int:
+        """Every cut made before this time is delivered."""
+        if not (self._staging is None or self._cutting or self._orders or self._deliverer.pending):
+            caught_up = self._position >= self._log.durable_position() and not self._entries
+            self._watermark.rise(self._appended_at_ns, caught_up)
+        return self._watermark.at_ns
+
+    def cut_open(self) -> bool:
+        """Cut what is open, due or not; True once all is that was open at the first call."""
+        return self._staging is not None and self._sealer.cut_all(
+            self.open_parts(), global_position(self._position + 1)
         )
 
     def _through(self, firsts: Iterable[int]) -> int:
         """The frame before all of these global positions, where there are any."""
         return min((self._position, *((first >> 16) - 1 for first in firsts)))
 
-    def _parts(self) -> Collection[OpenPart]:
-        assert self._staging is not None
-        return self._staging.parts.values()
-
-
-assert global_position(1) == 1 << 16
+    def open_parts(self) -> Collection[OpenPart]:
+        """What is not cut yet."""
+        return self._staging.parts.values() if self._staging is not None else ()

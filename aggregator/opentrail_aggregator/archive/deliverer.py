@@ -6,6 +6,7 @@ again with a growing pause; the same bytes go under the same key each time, so n
 """
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ PAUSE_MAX_SECONDS = 10.0
 PUTS_PER_STEP = 16
 MANIFEST_LEAD = 64
 """How many deliveries ahead of the first unfinished one may have their objects on the way."""
+
+OnDelivered = Callable[[Delivery, bytes], None]
+"""Told of each delivery that is complete, with its manifest as stored, before it is forgotten; told
+again after a crash."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +58,7 @@ class Deliverer:
         clock: Clock,
         metrics: Metrics,
         workers: int = 1,
+        on_delivered: OnDelivered | None = None,
     ) -> None:
         self._destination = destination
         self._folder = folder
@@ -64,6 +70,7 @@ class Deliverer:
         if destination.blocks:
             self._pool = ThreadPoolExecutor(workers, thread_name_prefix="deliver")
         self._workers = workers
+        self._on_delivered = on_delivered
         self._pause = 0.0
         self._not_before = 0.0
         self._foreign: set[str] = set()
@@ -182,6 +189,8 @@ class Deliverer:
         while self._queue and self._queue[0].manifest_sent and not self._queue[0].flying:
             delivery = self._queue[0].delivery
             crash_point("archive.manifest")
+            if self._on_delivered is not None:
+                self._on_delivered(delivery, self._folder.read_staged(delivery.manifest.file))
             self._folder.remove(delivery)
             self._queue.popleft()
             self._names.discard(delivery.name)

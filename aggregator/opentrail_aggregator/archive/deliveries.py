@@ -80,6 +80,11 @@ class DeliveryFolder:
     def staged_path(self, file: str) -> Path:
         return self.path / file
 
+    def read_staged(self, file: str) -> bytes:
+        """The bytes of a staged file."""
+        path = self.staged_path(file)
+        return self._files.read(path, 0, self._files.size(path))
+
     def commit(self, delivery: Delivery) -> None:
         """Make the delivery durable; its files are already."""
         self._files.replace(

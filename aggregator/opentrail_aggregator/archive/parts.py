@@ -27,6 +27,7 @@ IMPORT_ENDED = "import_ended"
 EARLY = "early"
 STOPPED = "stopped"
 SIZE = "size"
+WANTED = "wanted"
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from opentrail.clock import Clock
 from opentrail.errors import OpenTrailError
-from opentrail_aggregator.archive.parts import EARLY, OpenPart, Settling
+from opentrail_aggregator.archive.parts import EARLY, WANTED, OpenPart, Settling
 from opentrail_aggregator.archive.seals import (
     PARTS_PER_SEAL,
     SEAL_FRAME,
@@ -38,11 +38,23 @@ class Sealer:
         self._clock = clock
         self._metrics = metrics
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "seal")
+        self._cut_before = 0
         self._asking: tuple[concurrent.futures.Future[object], list[OpenPart]] | None = None
 
     def close(self) -> None:
         """Wait for no answer: a seal that arrives anyway does no harm."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def cut_all(self, parts: Collection[OpenPart], before: int) -> bool:
+        """Cut what holds anything before that global position, due or not; True once that is done.
+
+        To be called until then; the position of the first call counts.
+        """
+        self._cut_before = self._cut_before or before
+        if any(part.events and part.first < self._cut_before for part in parts):
+            return False
+        self._cut_before = 0
+        return True
 
     def step(
         self, parts: Collection[OpenPart], open_bytes: float, running: frozenset[str]
@@ -58,6 +70,9 @@ class Sealer:
         early = choose_early(parts, open_bytes, self._early_bytes)
         if early:
             chosen = {EARLY: early, **chosen}
+        wanted = [part for part in parts if part.first < self._cut_before and not part.asked]
+        if wanted:
+            chosen = {WANTED: wanted, **chosen}
         for reason, found in chosen.items():
             if not self._ask(reason, [part for part in found if not part.asked][:PARTS_PER_SEAL]):
                 return False

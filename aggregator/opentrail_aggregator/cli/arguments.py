@@ -3,6 +3,7 @@
 import argparse
 from typing import TypeAlias
 
+from opentrail_aggregator.cli.proof_arguments import add_proof_commands
 from opentrail_aggregator.version import VERSION
 
 _SERVER = """\
@@ -54,6 +55,7 @@ Try it:
     _archive(commands)
     _import(commands)
     _index(commands)
+    add_proof_commands(commands, _command, _group)
     _agents(commands)
     _status(commands)
     return parser
