@@ -36,6 +36,11 @@ class Home:
         return self.path / "index"
 
     @property
+    def opensearch(self) -> Path:
+        """Events that OpenSearch refused in every form: primary data while they are there."""
+        return self.path / "opensearch"
+
+    @property
     def archive(self) -> Path:
         """BUCKET/KEY of the local archive: primary data."""
         return self.path / "archive"
@@ -46,11 +51,6 @@ class Home:
         return self.path / "archive-meta"
 
     @property
-    def staging(self) -> Path:
-        """Events of parts that are not cut yet; can be made again from the log."""
-        return self.path / "staging"
-
-    @property
     def digest(self) -> Path:
         """Heads of the digest chains and what waits for a digest: primary data."""
         return self.path / "digest"
@@ -59,6 +59,11 @@ class Home:
     def keys(self) -> Path:
         """Access keys, and under digest/ the keys that sign digests: primary data, secret."""
         return self.path / "keys"
+
+    @property
+    def staging(self) -> Path:
+        """Events of parts that are not cut yet; can be made again from the log."""
+        return self.path / "staging"
 
     @property
     def run(self) -> Path:

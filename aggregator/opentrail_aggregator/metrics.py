@@ -50,6 +50,15 @@ MetricName = Literal[
     "opentrail_index_normalised_total",  # events indexed through the normaliser
     "opentrail_index_fallback_total",  # events indexed as a fallback document
     "opentrail_index_lag_seconds",  # age of the oldest kept event not searchable
+    # opensearch
+    "opentrail_opensearch_position",  # everything through here is in OpenSearch or accounted for
+    "opentrail_opensearch_events_total",  # {form}: events it took, as bytes, normalised, fallback
+    "opentrail_opensearch_refused_total",  # {type}: documents it refused, by its error type
+    "opentrail_opensearch_retries_total",  # {type}: requests that are sent again, by the reason
+    "opentrail_opensearch_held",  # events it refused in every form
+    "opentrail_opensearch_expired_total",  # events older than the retention
+    "opentrail_opensearch_body_bytes",  # size of one request at most, as the cluster takes it now
+    "opentrail_opensearch_lag_seconds",  # age of the oldest event that is under way
     # archive
     "opentrail_archive_position",  # the last position gathered
     "opentrail_archive_objects_total",  # objects delivered
@@ -57,8 +66,16 @@ MetricName = Literal[
     "opentrail_archive_open_parts",  # parts not yet cut
     "opentrail_archive_retries_total",  # {reason}: deliveries tried again
     "opentrail_archive_lag_seconds",  # how long a due part has been waiting for delivery
+    # digest
+    "opentrail_digest_signed_total",  # digests signed and delivered
+    "opentrail_digest_backfilled_total",  # deliveries that came for a closed window
+    "opentrail_digest_retries_total",  # {reason}: digests whose delivery is tried again
+    "opentrail_digest_lag_seconds",  # how long the oldest due digest has been waiting
     # api and processes
     "opentrail_api_requests_total",  # {path, status}
+    "opentrail_api_own_events_total",  # events about calls and refusals, written to the log
+    "opentrail_api_audit_events_total",  # events of PutAuditEvents made durable
+    "opentrail_api_audit_refusals_total",  # {code}: items of PutAuditEvents that were refused
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
     "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent
@@ -66,11 +83,6 @@ MetricName = Literal[
     "opentrail_problem",  # {role, key}: 1 for each thing that is wrong now
 ]
 
-    # digest
-    "opentrail_digest_signed_total",  # digests signed and delivered
-    "opentrail_digest_backfilled_total",  # deliveries that came for a closed window
-    "opentrail_digest_retries_total",  # {reason}: digests whose delivery is tried again
-    "opentrail_digest_lag_seconds",  # how long the oldest due digest has been waiting
 _NAMES = frozenset(get_args(MetricName))
 Labels = tuple[tuple[str, str], ...]
 

@@ -9,13 +9,13 @@ import re
 TOKEN_MAX_BYTES = 256
 """Words of this many bytes or more are not searched; their fields still are."""
 
-_WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W_]+")
 
 
 def words_of(text: str) -> list[str]:
     """The words of `text` in order."""
-    return [word.lower() for word in _WORD.findall(text)]
+    return [word.lower() for word in WORD.findall(text)]
 
 
 def longest_word_bytes(text: str) -> int:
-    return max((len(word.encode()) for word in _WORD.findall(text)), default=0)
+    return max((len(word.encode()) for word in WORD.findall(text)), default=0)

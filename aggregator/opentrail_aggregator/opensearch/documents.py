@@ -1,0 +1,260 @@
+"""From a kept event to the document that OpenSearch gets.
+
+    {"opentrail":{"head":"00001234",…},"@timestamp":"2026-11-24T10:00:00Z", the record's members}
+     └──────────────── head: 1,234 bytes, then the record's bytes behind its `{` ─────────────┘
+
+An ordinary record passes byte for byte: the head is put before it and `head` says where it begins,
+so a reader cuts the record out of `_source` again. What a cheap check finds unusual is
+*normalised*: its members are changed as far as the mapping needs, and its bytes go along in
+`opentrail.raw`. What the server refuses even so is sent as the *fallback*: head and `raw` alone.
+
+In all three forms `opentrail.leaf` (path, NUL, value) and `opentrail.text` hold what OpenTrail's
+own search asks, so its answers do not depend on the form.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from opentrail.record import parse_time
+from opentrail_aggregator.index.document import (
+    HAS,
+    Event,
+    address_of,
+    event_id_in,
+    number_of,
+)
+from opentrail_aggregator.index.shape import (
+    DEPTH_MAX,
+    VALUE_MAX_CHARACTERS,
+    NumberText,
+    Shape,
+    compact,
+    raw_shape,
+    scalar_text,
+    shape_of,
+)
+from opentrail_aggregator.search.fields import (
+    ACCOUNT,
+    CREATION_DATE,
+    KEYWORDS,
+    NUMBERS,
+    REGION,
+    RESOURCE_NAME,
+    RESOURCE_TYPE,
+    SHAPE,
+    TREES,
+    USERNAME,
+)
+from opentrail_aggregator.search.lookup import resources, username
+from opentrail_aggregator.search.tokens import TOKEN_MAX_BYTES, WORD, longest_word_bytes
+
+BYTES, NORMALISED, FALLBACK = "bytes", "normalised", "fallback"
+_TREES = frozenset(TREES)
+_KEYWORDS = frozenset((*KEYWORDS, "sourceIPAddress", "eventTime"))
+_KNOWN = _TREES | _KEYWORDS
+_TYPED = frozenset({"userIdentity", "resources", "tlsDetails"})
+_RESERVED = frozenset({"", "opentrail", "@timestamp"})
+NUMBER_FIELDS = ("bytes_in", "bytes_out", "duration")
+"""Where the values of `search.fields.NUMBERS` are kept, in its order."""
+_NUMBER_PATHS = tuple(tuple(name.split(".")) for name in NUMBERS)
+_CREATED_PATH = tuple(CREATION_DATE.split("."))
+_HEAD_DIGITS = 8
+_HEAD_START = b'{"opentrail":{"head":"00000000",'
+_DIGITS_AT = len(b'{"opentrail":{"head":"')
+
+
+class Document:
+    """What is sent for one event, and what to fall back on."""
+
+    __slots__ = ("action", "body", "event", "form", "key", "log_id", "marks")
+
+    def __init__(
+        self, event: Event, key: str, index: str, log_id: str, *, fallback: bool = False
+    ) -> None:
+        self.event = event
+        self.key = key
+        self.log_id = log_id
+        self.action = f'{{"create":{{"_index":"{index}","_id":"{key}"}}}}\n'.encode()
+        shape = shape_of(event.record)
+        self.marks = shape.marks
+        self.form, self.body = _written(event, log_id, shape, is_fallback=fallback)
+
+    @property
+    def size(self) -> int:
+        return len(self.action) + len(self.body) + 1
+
+    def fall_back(self) -> None:
+        """Become the document that no mapping can refuse."""
+        try:
+            shape = shape_of(self.event.record)
+        except (ValueError, RecursionError):
+            shape = raw_shape(self.event.record)
+        self.form, self.body = _written(self.event, self.log_id, shape, is_fallback=True)
+
+
+def moment(seconds: int) -> str:
+    """The time as a date that OpenSearch takes; the calendar's ends stand for what lies beyond."""
+    clamped = min(max(seconds, -62_135_596_800), 253_402_300_799)
+    return datetime.fromtimestamp(clamped, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20)
+
+
+def _written(event: Event, log_id: str, shape: Shape, *, is_fallback: bool) -> tuple[str, bytes]:
+    record = shape.record
+    if is_fallback:
+        form = FALLBACK
+    elif shape.marks or not _is_ordinary(record, event.record):
+        form = NORMALISED if record else FALLBACK
+    else:
+        form = BYTES
+    own = orjson.dumps(_own(event, log_id, shape, form))
+    when = moment(event.time_s).encode()
+    if form == BYTES:
+        head = _HEAD_START + own[1:] + b',"@timestamp":"' + when + b'",'
+        digits = str(len(head)).zfill(_HEAD_DIGITS).encode()
+        return form, b"".join(
+            (head[:_DIGITS_AT], digits, head[_DIGITS_AT + _HEAD_DIGITS :], event.record[1:])
+        )
+    members: dict[str, Any] = {} if form == FALLBACK else normalised(record)
+    members["@timestamp"] = when.decode()
+    rest = orjson.dumps(members)
+    return form, b'{"opentrail":' + own + b"," + rest[1:]
+
+
+def _is_ordinary(record: dict[str, Any], line: bytes) -> bool:
+    """Whether the mapping takes this record as it is, as far as a look at its members tells."""
+    if line[:1] != b"{" or len(record) == 0:
+        return False
+    for name in record.keys() - _KNOWN:
+        if name in _RESERVED or name[0] == "_" or "." in name or len(name) > 1000:
+            return False
+    for name in record.keys() & _TREES:
+        value = record[name]
+        if value is None:
+            continue
+        if name == "resources":
+            if type(value) is list:
+                if not all(type(each) is dict for each in value):
+                    return False
+            elif type(value) is not dict:
+                return False
+        elif type(value) is not dict:
+            return False
+    return True
+
+
+def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
+    record, leaves = shape.record, shape.leaves
+    own_id = record.get("eventID")
+    if type(own_id) is str and own_id:
+        event_id = _clean(own_id)
+    else:
+        event_id = event.derived_id or event_id_in(event.record)
+        leaves.append(f"eventID\0{event_id}")
+    leaves.append(f"{ACCOUNT}\0{event.account}")
+    leaves.append(f"{REGION}\0{event.region}")
+    own: dict[str, Any] = {
+        "form": form,
+        "id": event_id,
+        "time": event.time_s,
+        "account": event.account,
+        "region": event.region,
+        "log": log_id,
+        "position": event.position,
+    }
+    if shape.marks:
+        own["shape"] = sorted(shape.marks)
+        leaves.extend(f"{SHAPE}\0{mark}" for mark in own["shape"])
+    if name := username(record):
+        own["username"] = name = _clean(name)
+        leaves.append(f"{USERNAME}\0{name}")
+    touched = resources(record)
+    if touched:
+        own["resources"] = [_clean(name) for _, name in touched]
+        leaves.extend(f"{RESOURCE_NAME}\0{name}" for name in own["resources"])
+        kinds = list(dict.fromkeys(_clean(kind) for kind, _ in touched if kind))
+        if kinds:
+            own["resource_types"] = kinds
+            leaves.extend(f"{RESOURCE_TYPE}\0{kind}" for kind in kinds)
+    leaves.extend(f"{HAS}\0{root}" for root in record if root in _TREES and record[root])
+    address = record.get("sourceIPAddress")
+    if type(address) is str and (written := address_of(address)):
+        own["address"] = written
+    created = _at(record, _CREATED_PATH)
+    if type(created) is str and (seconds := parse_time(created)) is not None:
+        own["created"] = seconds
+    for field, path in zip(NUMBER_FIELDS, _NUMBER_PATHS, strict=True):
+        value = _at(record, path)
+        if value is not None and (number := number_of(value)) is not None:
+            own[field] = number
+    own["leaf"] = leaves
+    own["text"] = [words_text(each) for each in shape.text]
+    if form != BYTES:
+        own["raw"] = event.record.decode("utf-8", "replace")
+    return own
+
+
+def words_text(text: str) -> str:
+    """The words of a text with spaces between them: the server has nothing left to decide."""
+    words = " ".join(WORD.findall(text)).lower()
+    if len(text) * 4 < TOKEN_MAX_BYTES or longest_word_bytes(text) < TOKEN_MAX_BYTES:
+        return words
+    # A word too long keeps its place, so that its neighbours do not become neighbours.
+    return " ".join("-" if len(w.encode()) >= TOKEN_MAX_BYTES else w for w in words.split(" "))
+
+
+def normalised(record: dict[str, Any]) -> dict[str, Any]:
+    """Those members of a record that are mapped, as the mapping takes them."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if value is None or name not in _KNOWN:
+            continue
+        if name in _KEYWORDS:
+            text = compact(value) if isinstance(value, dict | list) else scalar_text(value)
+            found[name] = _cut(text)
+        elif isinstance(value, dict):
+            found[name] = _plain(value, 1)
+        elif name == "resources" and isinstance(value, list):
+            found[name] = [_plain(each, 2) for each in value if isinstance(each, dict)]
+        elif isinstance(value, list):
+            found[name] = [
+                _plain(each, 2) if isinstance(each, dict) else {"value": _plain(each, 3)}
+                for each in value
+                if each is not None
+            ]
+        elif name not in _TYPED:
+            found[name] = {"value": _cut(scalar_text(value))}
+    return found
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, dict):
+        if depth >= DEPTH_MAX:
+            return _cut(compact(value))
+        return {_cut(name): _plain(each, depth + 1) for name, each in value.items() if name}
+    if isinstance(value, list):
+        if depth >= DEPTH_MAX:
+            return _cut(compact(value))
+        return [_plain(each, depth + 1) for each in value]
+    if value is None or isinstance(value, bool):
+        return value
+    # Numbers as they were written: a text says more digits than any number type holds.
+    return _cut(str(value) if isinstance(value, NumberText) else scalar_text(value))
+
+
+def _cut(text: str) -> str:
+    return _clean(text[:VALUE_MAX_CHARACTERS])
+
+
+def _clean(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _at(record: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = record
+    for name in path:
+        if type(value) is not dict:
+            return None
+        value = value.get(name)
+    return value

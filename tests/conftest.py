@@ -1,0 +1,35 @@
+"""What tests of any room may ask for: real servers, started once for all of them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.real.opensearch import OpenSearchNode
+from tests.real.opensearch_install import MissingToolError, install
+
+RUNNING = "OPENTRAIL_TEST_OPENSEARCH_PORT"
+"""A node that is running already, for trying things out by hand: its port on loopback."""
+
+
+@pytest.fixture(scope="session")
+def opensearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSearchNode]:
+    """A real OpenSearch; tests may delete what they find in it.
+
+    Where it cannot be installed the tests are skipped and say what is missing; with CI=true they
+    fail instead.
+    """
+    try:
+        home, java = install()
+    except MissingToolError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no real OpenSearch, these tests are NOT run; missing: {error}")
+    node = OpenSearchNode(home, java, tmp_path_factory.mktemp("opensearch"))
+    if RUNNING in os.environ:
+        node.use(int(os.environ[RUNNING]))
+        yield node
+        return
+    node.start()
+    yield node
+    node.stop()
