@@ -16,9 +16,10 @@ from opentrail.errors import ConfigError
 from opentrail.settings import describe_settings, load_settings
 from opentrail_aggregator.api.settings import HttpSettings
 from opentrail_aggregator.archive.settings import ArchiveSettings
+from opentrail_aggregator.cloudtrail.settings import CloudTrailSettings
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
-from opentrail_aggregator.home import Home
 from opentrail_aggregator.digest.settings import DigestSettings
+from opentrail_aggregator.home import Home
 from opentrail_aggregator.index.settings import IndexSettings, RetentionSettings
 from opentrail_aggregator.ingest.settings import GrpcSettings, IngestSettings
 from opentrail_aggregator.quarantine.settings import QuarantineSettings
@@ -71,9 +72,10 @@ class AggregatorSettings:
     index: IndexSettings = field(default_factory=IndexSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
-    search: SearchSettings = field(default_factory=SearchSettings)
     digest: DigestSettings = field(default_factory=DigestSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
+    cloudtrail: CloudTrailSettings = field(default_factory=CloudTrailSettings)
 
     @property
     def place(self) -> Home:

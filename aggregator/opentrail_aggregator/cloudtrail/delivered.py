@@ -1,0 +1,92 @@
+"""When the archive last delivered, told by its own stores; and since when the trail is there.
+
+    HOME/trails/default.json   {"format": 1, "started_at": seconds}     written once
+
+The last manifest of the trail's chain says when it was cut and delivered; digests by their chains.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from opentrail.clock import Clock
+from opentrail.errors import OpenTrailError
+from opentrail.files import DISK
+from opentrail_aggregator.api.snapshots import read_snapshots
+from opentrail_aggregator.archive.catalog import Catalog
+from opentrail_aggregator.archive.staging.store import read_current
+from opentrail_aggregator.cloudtrail.trails import Delivered
+from opentrail_aggregator.digest.state import ChainFolder
+from opentrail_aggregator.home import Home
+
+FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """Asked from any thread; opens one small file per question, and a manifest when it is new."""
+
+    def __init__(self, home: Home, catalog: Catalog, trail_arn: str, clock: Clock) -> None:
+        self._home = home
+        self._catalog = catalog
+        self._trail_arn = trail_arn
+        self._started_s = _started(home.path / "trails" / "default.json", clock)
+        self._last: tuple[str, float] = ("", 0.0)
+
+    def __call__(self) -> Delivered:
+        problems = read_snapshots(self._home.run / "status").get("archive", {}).get("problems", [])
+        return Delivered(
+            started_s=self._started_s,
+            delivered_s=self._delivered_s(),
+            delivery_error=_error(problems, "archive"),
+            digest_s=self._digest_s(),
+            digest_error=_error(problems, "digest"),
+        )
+
+    def _delivered_s(self) -> float:
+        try:
+            current = read_current(self._home.staging)
+            heads = current.state.get("chains", {}) if current is not None else {}
+            key = str(heads.get(self._trail_arn, {}).get("key", ""))
+            if key and key != self._last[0]:
+                cut = self._catalog.summary(key).cut
+                self._last = (key, cut.delivered_at_ns // 1_000_000 / 1000)
+        except (OpenTrailError, OSError) as error:
+            # The newest is still on its way: what was delivered before it is the last.
+            _log.info("the last delivery cannot be read now: %s", error)
+        return self._last[1]
+
+    def _digest_s(self) -> float:
+        try:
+            chains = list(ChainFolder(self._home.digest).read_all())
+        except (OpenTrailError, OSError) as error:
+            _log.info("the last digest cannot be read now: %s", error)
+            return 0.0
+        return max(
+            (
+                float(each.head.end_s)
+                for each in chains
+                if each.head is not None and each.trail == self._trail_arn
+            ),
+            default=0.0,
+        )
+
+
+def _started(path: Path, clock: Clock) -> int:
+    try:
+        return int(json.loads(path.read_bytes())["started_at"])
+    except FileNotFoundError:
+        now_s = clock.now_ns() // 1_000_000_000
+        DISK.make_directory(path.parent)
+        DISK.replace(path, json.dumps({"format": FORMAT, "started_at": now_s}).encode())
+        return now_s
+    except (ValueError, KeyError, TypeError) as error:
+        _log.warning("%s: cannot be read (%s); the trail's start is not told", path, error)
+        return 0
+
+
+def _error(problems: list[Mapping[str, Any]], room: str) -> str:
+    texts = [str(each["text"]) for each in problems if str(each["key"]).startswith(f"{room}.")]
+    return texts[0][:1024] if texts else ""
