@@ -8,6 +8,7 @@ same again and gets the same answer; consolidation keeps one.
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from opentrail.batch import SourceRun, seal_batch
@@ -23,6 +24,7 @@ from opentrail_aggregator.metrics import Metrics
 
 AGENT = "opentrail/put-audit-events"
 BODY_MAX_BYTES = 1_048_576
+THREADS = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Submit = Callable[[str, bytes], int]
@@ -38,6 +40,8 @@ class PutAuditEvents:
         self._submit = submit
         self._clock = clock
         self._metrics = metrics
+        # Its own: while ingest is away, callers who wait must not hold up everything else.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="put-audit-events")
 
     async def __call__(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         """`given` was checked against the model."""
@@ -45,7 +49,8 @@ class PutAuditEvents:
             raise ApiError(
                 "ValidationException", f"{len(call.body)} bytes, at most {BODY_MAX_BYTES}."
             )
-        return await asyncio.to_thread(self._put, call, given)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._put, call, given)
 
     def _put(self, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         arn = given["channelArn"]
