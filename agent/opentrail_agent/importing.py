@@ -31,7 +31,8 @@ from .capture.batching import Batch, Draft, Origin
 from .capture.content import Content, GzipContent, content_of
 from .capture.following import SpoolAppend, unless_stopped
 from .capture.mapping import Mapping
-from .capture.settings import Kind, MappingSettings
+from .capture.redact import redactor_of
+from .capture.settings import Kind, MappingSettings, Redact
 from .capture.sight import Sight
 from .capture.splitter import Layout, Place, Splitter
 
@@ -94,6 +95,7 @@ async def run_import(
     account: str = "",
     region: str = "",
     mapping: MappingSettings | None = None,
+    redact: Redact = "auto",
     files: Files = DISK,
     crash: Callable[[str], None] = crash_point,
 ) -> ImportResult:
@@ -103,7 +105,7 @@ async def run_import(
     written.
     """
     clock = clock or SystemClock()
-    work = _Import(paths, state_dir, kind, account, region, mapping, files)
+    work = _Import(paths, state_dir, kind, account, region, mapping, redact, files)
     ticking = asyncio.ensure_future(_tick(clock, progress, work.progress))
     try:
         with ThreadPoolExecutor(1, "import") as thread:
@@ -217,6 +219,7 @@ class _Import:
     account: str
     region: str
     mapping: MappingSettings | None
+    redact: Redact
     files: Files
     progress: ImportProgress = field(default_factory=ImportProgress)
     is_stopping: bool = False
@@ -325,10 +328,13 @@ class _Import:
     ) -> Iterator[_Step]:
         source = f"file:{path.absolute()}"
         mapping = Mapping(self.mapping, source) if self.mapping and self.kind == "mapped" else None
-        origin = Origin(source, generation, "import", self.account, self.region, mapping)
+        redactor = redactor_of(self.redact, self.kind, source)
+        origin = Origin(source, generation, "import", self.account, self.region, mapping, redactor)
         splitter = Splitter(
             place,
-            count_events=Sight(self.account, self.region).count if mapping is None else None,
+            count_events=Sight(self.account, self.region, redactor).count
+            if mapping is None
+            else None,
             containers=self.kind in ("auto", "cloudtrail"),
         )
         is_at_end = False

@@ -23,7 +23,8 @@ MetricName = Literal[
     "opentrail_agent_refused_total",  # items that could not be admitted
     "opentrail_agent_sources",  # files and other sources followed now
     "opentrail_agent_lost_bytes_total",  # bytes a source took away before they were read
-    "opentrail_agent_truncations_total",  # files cut off or replaced in place
+    "opentrail_agent_redacted_total",  # {rule}: values hidden before anything was kept
+    "opentrail_agent_skipped_files",  # files behind a glob that are not followed: not JSON
     "opentrail_agent_truncations_total",  # files that were cut or replaced in place
     # spool
     "opentrail_agent_spool_batches_total",  # batches made durable

@@ -19,7 +19,8 @@ from .capture.batching import Batch, Draft, Origin, Pacer
 from .capture.following import SpoolAppend
 from .capture.mapping import Mapping
 from .capture.positions import new_generation
-from .capture.settings import Kind, MappingSettings
+from .capture.redact import redactor_of
+from .capture.settings import Kind, MappingSettings, Redact
 from .capture.sight import Sight
 from .capture.splitter import Splitter
 
@@ -56,12 +57,14 @@ async def run_pipe(
     account: str = "",
     region: str = "",
     mapping: MappingSettings | None = None,
+    redact: Redact = "auto",
 ) -> PipeResult:
     """Take events from `fd` until it ends or `stop`; what was read by then is spooled."""
     notify(NOTICE)
     source = f"pipe:{name}"
     apply = Mapping(mapping, source) if mapping is not None and kind == "mapped" else None
-    origin = Origin(source, new_generation(), "pipe", account, region, apply)
+    redactor = redactor_of(redact, kind, source)
+    origin = Origin(source, new_generation(), "pipe", account, region, apply, redactor)
     reader = _Reader(fd, origin, kind in ("auto", "cloudtrail"), clock or SystemClock())
     events = refused = 0
     with ThreadPoolExecutor(1, "pipe") as thread:
@@ -106,7 +109,7 @@ class _Reader:
         self._fd = fd
         self._origin = origin
         self._clock = clock
-        sight = Sight(origin.account, origin.region)
+        sight = Sight(origin.account, origin.region, origin.redactor)
         self._splitter = Splitter(
             count_events=sight.count if origin.mapping is None else None, containers=containers
         )

@@ -6,6 +6,7 @@ more than that always fits. When a draft that is not full is sealed is the `Pace
 """
 
 import base64
+from collections import Counter
 from dataclasses import dataclass, field
 
 from opentrail.batch import RefusedItem, SourceRun, seal_batch
@@ -21,6 +22,7 @@ from opentrail.record import Admitted, Refused, admit
 
 from .mapping import Mapping
 from .pieces import Block, Fragment, Piece, Value, fragment_of
+from .redact import Redactor
 
 # What a run of a source, or one derived id, takes of the JSON of sources at most.
 _RUN_BYTES = 400
@@ -35,6 +37,8 @@ assert FULL_BYTES + EVENT_MAX_BYTES + BATCH_RAW_BYTES < BATCH_MAX_RAW_BYTES
 
 
 TO_BE_DERIVED = "(to be derived)"
+# Reasons to refuse what a parser has accepted as an object.
+_OF_JSON = ("no_event_time", "bad_account", "bad_region", "bad_event_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Origin:
     account: str = ""
     region: str = ""
     mapping: Mapping | None = None
+    redactor: Redactor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Batch:
     events: int
     refused: int
     raw_bytes: int
+    redacted: Counter[str] = field(default_factory=Counter)
+    """Values hidden, by rule."""
 
 
 @dataclass
@@ -68,6 +75,7 @@ class Draft:
     _lines: list[bytes] = field(default_factory=list)
     _refused: list[RefusedItem] = field(default_factory=list)
     _runs: list[SourceRun] = field(default_factory=list)
+    _redacted: Counter[str] = field(default_factory=Counter)
     _refused_bytes: int = 0
     _sources_bytes: int = 0
 
@@ -92,31 +100,38 @@ class Draft:
         """Take the next piece of a source: as an event, as many, or as a refusal."""
         if isinstance(piece, Block):
             run = self._run(origin, piece.offset, piece.end)
+            data = piece.data
+            if origin.redactor is not None:
+                data = origin.redactor.block(data)
             run.events += piece.count
             self.events += piece.count
-            self.raw_bytes += len(piece.data)
-            self._lines.append(piece.data)
+            self.raw_bytes += len(data)
+            self._lines.append(data)
         elif isinstance(piece, Value):
             self._add_value(origin, piece)
         else:
+            if origin.redactor is not None:
+                piece = origin.redactor.refusal(piece)
             self._refuse(origin, piece)
+        if origin.redactor is not None:
+            self._redacted += origin.redactor.take_counts()
 
     def seal(self) -> Batch:
         """The payload; most of the work is compression, without the interpreter's lock."""
         payload = seal_batch(b"".join(self._lines), self.events, self._runs, self._refused)
-        return Batch(payload, self.events, self.refused, self.raw_bytes + self._refused_bytes)
+        raw_bytes = self.raw_bytes + self._refused_bytes
+        return Batch(payload, self.events, self.refused, raw_bytes, self._redacted)
 
     def _add_value(self, origin: Origin, value: Value) -> None:
-        line, natural = value.line, ""
-        if origin.mapping is not None:
-            try:
-                line, natural = origin.mapping.apply(line)
-            except (ValueError, RecursionError):
-                # Admission says what is wrong with it: not JSON, no object, too deep.
-                line = value.line
+        line, natural = mapped(value.line, origin.mapping)
         verdict = judge(line, origin)
+        if origin.redactor is not None:
+            line, verdict = _redact(value, line, verdict, origin, origin.redactor)
         if isinstance(verdict, Refused):
             fragment = fragment_of(value.offset, value.data, verdict.reason, verdict.detail)
+            if origin.redactor is not None:
+                is_json = verdict.reason in _OF_JSON
+                fragment = origin.redactor.refusal(fragment, value.data if is_json else b"")
             self._refuse(origin, fragment)
             return
         run = self._run(origin, value.offset, value.end)
@@ -163,6 +178,41 @@ class Draft:
             self._sources_bytes += _RUN_BYTES + len(origin.source)
         run.end = end
         return run
+
+
+def mapped(line: bytes, mapping: Mapping | None) -> tuple[bytes, str]:
+    """The record that `line` stands for, and its natural eventID if it has one."""
+    if mapping is None:
+        return line, ""
+    try:
+        return mapping.apply(line)
+    except (ValueError, RecursionError):
+        return line, ""  # Admission says what is wrong with it: not JSON, no object, too deep.
+
+
+def _redact(
+    value: Value, line: bytes, verdict: Admitted | Refused, origin: Origin, redactor: Redactor
+) -> tuple[bytes, Admitted | Refused]:
+    """The record without its secrets, and the verdict on it.
+
+    What is no event stays none, but the verdict must not quote what is hidden. The source's object
+    is redacted first, under its own names; then the record, in case the mapping gave better ones.
+    """
+    if isinstance(verdict, Refused) and verdict.reason not in _OF_JSON:
+        return line, verdict
+    shown = line
+    if origin.mapping is not None:
+        told = redactor.line(value.line)
+        if told is not value.line:
+            shown, _ = mapped(told, origin.mapping)
+    hidden = redactor.line(shown)
+    again = verdict if hidden is line else judge(hidden, origin)
+    if isinstance(verdict, Refused):
+        redactor.take_counts()  # Counted when its bytes are.
+        detail = again.detail if isinstance(again, Refused) else ""
+        return hidden, Refused(verdict.reason, detail)
+    redactor.admitted()
+    return hidden, again
 
 
 def judge(line: bytes, origin: Origin) -> Admitted | Refused:

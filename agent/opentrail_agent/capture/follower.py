@@ -17,6 +17,7 @@ from .content import Content, GzipContent, content_of, digest_of_bytes, read_who
 from .mapping import Mapping
 from .pieces import Piece
 from .positions import PREFIX_BYTES, Entry
+from .redact import redactor_of
 from .settings import WatchSettings
 from .sight import Sight
 from .splitter import TAIL_BYTES, Place, Splitter
@@ -73,9 +74,10 @@ class Follower:
         source = f"file:{entry.origin}"
         mapping = Mapping(watch.mapping, source) if watch.kind == "mapped" else None
         self.origin = Origin(
-            source, entry.generation, "follow", watch.account, watch.region, mapping
-        )
-        self._sight = Sight(watch.account, watch.region)
+            source, entry.generation, "follow", watch.account, watch.region, mapping,
+            redactor_of(watch.redact, watch.kind, source, watch.redact_names, watch.redact_paths),
+        )  # fmt: skip
+        self._sight = Sight(watch.account, watch.region, self.origin.redactor)
         self._fd = fd
         self._content: Content | None = content_of(fd) if fd >= 0 else None
         self.is_gzip = self._content is not None and self._content.is_gzip

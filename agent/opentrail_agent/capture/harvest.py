@@ -239,6 +239,8 @@ class Harvest:
             self._metrics.increment("opentrail_agent_events_total", turn.batch.events)
             self._metrics.increment("opentrail_agent_bytes_total", turn.batch.raw_bytes)
             self._metrics.increment("opentrail_agent_refused_total", turn.batch.refused)
+            for rule, count in turn.batch.redacted.items():
+                self._metrics.increment("opentrail_agent_redacted_total", count, rule=rule)
             self._say_reached(turn.through_ns)
 
     def _say_reached(self, through_ns: int) -> None:

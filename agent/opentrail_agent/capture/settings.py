@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 
 from opentrail.settings import Seconds
 
+from .rules import wrong_with
+
 Kind = Literal["auto", "ndjson", "cloudtrail", "mapped"]
+Redact = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,21 @@ class WatchSettings:
     mapping: Annotated[MappingSettings, "For kind `mapped`."] = field(
         default_factory=MappingSettings
     )
+    redact: Annotated[
+        Redact,
+        "Whether secrets are replaced by HIDDEN_DUE_TO_SECURITY_REASONS before anything is kept: "
+        "`auto` does so for kind `mapped` only.",
+    ] = "auto"
+    redact_names: Annotated[
+        list[str],
+        "Further key names, beside the built-in ones: keys that end so are hidden, in any case "
+        "and joined in any way (`pinCode` also hides `user_pin_code`).",
+    ] = field(default_factory=list)
+    redact_paths: Annotated[
+        list[str],
+        "Paths in the source's object whose values are hidden (`request.body.pin`; `*` for any "
+        "one key; lists are looked into).",
+    ] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -64,6 +82,9 @@ class WatchSettings:
             raise ValueError("kind: mapped and mapping.fields go together: give both or neither")
         if self.account and not (len(self.account) == 12 and self.account.isdigit()):
             raise ValueError(f"account: {self.account!r} is not 12 digits")
+        wrong = wrong_with(self.redact_names, self.redact_paths)
+        if wrong:
+            raise ValueError(wrong)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

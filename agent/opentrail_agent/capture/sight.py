@@ -14,6 +14,8 @@ import msgspec
 from opentrail.limits import EVENT_ID_MAX_BYTES, EVENT_MAX_BYTES
 from opentrail.record import parse_time
 
+from .redact import Redactor
+
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 # How many distinct times are remembered: a batch spans few seconds, an import of an hour 3,600.
@@ -50,9 +52,10 @@ _ending = operator.itemgetter(slice(-2, None))
 class Sight:
     """The quick look at blocks of one source; `account`, `region` stand in where none is said."""
 
-    def __init__(self, account: str, region: str) -> None:
+    def __init__(self, account: str, region: str, redactor: Redactor | None = None) -> None:
         self._account = account
         self._region = region
+        self._redactor = redactor
         self._glances = msgspec.json.Decoder(_Glance)
         self._second_glances = msgspec.json.Decoder(_SecondGlance)
         self._times: set[str] = set()
@@ -81,6 +84,8 @@ class Sight:
         if not self._all_admitted(glances):
             return 0
         if len(block) > EVENT_MAX_BYTES and max(map(len, lines)) > EVENT_MAX_BYTES:
+            return 0
+        if self._redactor is not None and not self._redactor.fits(block):
             return 0
         return len(lines)
 
