@@ -127,7 +127,7 @@ def ask(installation: Installation, path: str) -> bytes:
     host, port = installation.url.removeprefix("http://").split(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=installation.authorization())
         response = connection.getresponse()
         return response.read() if response.status == 200 else b""
     finally:

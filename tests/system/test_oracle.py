@@ -4,7 +4,14 @@ import hashlib
 import json
 
 from tests.system.archive import Archive, ArchivedRecord, chain_problems, split_records
-from tests.system.oracle import Findings, compare, compare_places, compare_quarantine, equations
+from tests.system.oracle import (
+    Findings,
+    compare,
+    compare_places,
+    compare_quarantine,
+    equations,
+    without_own,
+)
 from tests.system.producer import Obligations
 from tests.system.records import poison, record
 
@@ -41,6 +48,18 @@ def test_an_event_nobody_wrote_is_spurious() -> None:
 
 def test_a_changed_byte_is_a_corruption() -> None:
     assert found_wrong([*LINES[:-1], LINES[-1] + b" "]) == "store: corrupted: 1: claim-49"
+
+
+def test_own_events_are_told_apart_and_have_to_be_single() -> None:
+    own = json.dumps({
+        "eventSource": "cloudtrail.amazonaws.com", "eventID": "e",
+        "requestParameters": {"query": "requestParameters.claim:claim-1"},
+    }).encode()  # fmt: skip
+    findings = Findings()
+    assert without_own(findings, "store", [*LINES, own]) == LINES
+    assert findings.problems == []
+    without_own(findings, "store", [own, own])
+    assert findings.problems == ["store: own events doubled: 1: e"]
 
 
 def test_an_event_in_the_wrong_folder_is_misfiled() -> None:

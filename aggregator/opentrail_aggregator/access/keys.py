@@ -7,12 +7,15 @@ may read. Whoever reads both files has the secrets; whoever reads a backup of ke
     keys.json   {"format": 1, "keys": [{"id", "role", "accounts", "regions", "state", "created_at",
                  "note", "nonce", "sealed"}]}       replaced atomically
     seal.key    32 random bytes, mode 0600
+    keys.lock   held while one process changes keys.json
 """
 
 import base64
+import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +24,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from opentrail.clock import Clock
-from opentrail.errors import DamagedError, NewerFormatError, OpenTrailError, UsageError
-from opentrail.files import DISK
+from opentrail.errors import (
+    DamagedError,
+    LockedError,
+    NewerFormatError,
+    OpenTrailError,
+    UsageError,
+)
+from opentrail.files import DISK, FileLock
 from opentrail_aggregator.access.scope import ALLOWED, ROLES, Action, Role, Scope
 
 FORMAT = 1
 KEYS_MAX = 10_000
+NOTE_MAX_CHARACTERS = 200
+LOCK_SECONDS = 5.0
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 State = Literal["active", "disabled"]
@@ -71,7 +82,12 @@ class KeyStore:
         """A new key and its secret, which is never shown again."""
         if role not in ROLES:
             raise UsageError(f"role {role!r} is not one of {', '.join(ROLES)}")
-        self._refresh()
+        if len(note) > NOTE_MAX_CHARACTERS or not note.isprintable():
+            raise UsageError(f"a note has at most {NOTE_MAX_CHARACTERS} printable characters")
+        with self._changing():
+            return self._create(role, scope, note)
+
+    def _create(self, role: str, scope: Scope, note: str) -> tuple[AccessKey, str]:
         if len(self._entries) >= KEYS_MAX:
             raise AccessKeyError(f"{self.path}: holds {KEYS_MAX} keys; delete some first")
         key_id = "OTAK" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(16))
@@ -114,19 +130,41 @@ class KeyStore:
 
     def set_state(self, key_id: str, state: State) -> AccessKey:
         """Enable or disable a key; it takes effect on the next request."""
-        entry = self._entry(key_id)
-        entry["state"] = state
-        self._save()
-        return replace(_key(entry), state=state)
+        with self._changing():
+            entry = self._entry(key_id)
+            entry["state"] = state
+            self._save()
+            return replace(_key(entry), state=state)
 
     def delete(self, key_id: str) -> None:
         """Forget a key for good."""
-        self._entry(key_id)
-        del self._entries[key_id]
-        self._save()
+        with self._changing():
+            self._entry(key_id)
+            del self._entries[key_id]
+            self._save()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One process at a time reads, changes and writes."""
+        DISK.make_directory(self.directory)
+        os.chmod(self.directory, 0o700)
+        lock = FileLock(self.directory / "keys.lock")
+        until = self._clock.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                lock.acquire()
+                break
+            except LockedError:
+                if self._clock.monotonic() >= until:
+                    raise
+            self._clock.pause(0.02)
+        try:
+            self._refresh()
+            yield
+        finally:
+            lock.release()
 
     def _entry(self, key_id: str) -> dict[str, Any]:
-        self._refresh()
         if key_id not in self._entries:
             raise AccessKeyError(f"{key_id}: there is no such key; see `opentrail keys list`")
         return self._entries[key_id]
@@ -148,7 +186,6 @@ class KeyStore:
         self._seen = seen
 
     def _save(self) -> None:
-        DISK.make_directory(self.directory)
         content = {"format": FORMAT, "keys": list(self._entries.values())}
         DISK.replace(self.path, json.dumps(content, indent=1).encode())
         self._seen = None
@@ -158,8 +195,6 @@ class KeyStore:
         try:
             key = path.read_bytes()
         except FileNotFoundError:
-            DISK.make_directory(self.directory)
-            os.chmod(self.directory, 0o700)
             key = secrets.token_bytes(32)
             DISK.replace(path, key)
         if len(key) != 32:

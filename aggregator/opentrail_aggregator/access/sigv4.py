@@ -89,6 +89,23 @@ def claimed_credential(request: Request) -> Credential:
     return _claim(request).credential
 
 
+def sign(
+    request: Request, key_id: str, secret: str, *, service: str, region: str, amz_date: str
+) -> str:
+    """The Authorization header of `request`, which must already have Host and X-Amz-Date.
+
+    Every header is signed, and the body; what the command line sends is checked by `verify`.
+    """
+    names = tuple(sorted({name.lower() for name, _ in request.headers}))
+    credential = Credential(key_id, amz_date[:8], region, service)
+    claim = _Claim(credential, names, "", amz_date, None)
+    signature = _signature(request, claim, hashlib.sha256(request.body).hexdigest(), secret)
+    return (
+        f"{ALGORITHM} Credential={key_id}/{credential.scope}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
+    )
+
+
 def verify(request: Request, secret_of: Callable[[str], str | None], now_s: float) -> Credential:
     """Who signed the request; raises SignatureError if it cannot be believed.
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from opentrail.clock import Clock
 from opentrail_aggregator.api.answers import NotFound, json_answer
 from opentrail_aggregator.api.inbox import Inbox
+from opentrail_aggregator.api.own_record import AGENT
 from opentrail_aggregator.api.times import iso_time
 from opentrail_aggregator.consolidate.agents import Agent, AgentsTable, AgentsView
 from opentrail_aggregator.home import Home
@@ -53,6 +54,12 @@ def agents_of(table: AgentsTable, now_ns: int) -> list[dict[str, Any]]:
         for name, agent in sorted(table.agents.items())
         if not name.startswith("opentrail/")
     ]
+
+
+def own_events_of(table: AgentsTable) -> int:
+    """How many events this aggregator's own HTTP port has sent about its use."""
+    agent = table.agents.get(AGENT)
+    return sum(each.events for each in agent.epochs.values()) if agent else 0
 
 
 def described(name: str, agent: Agent, settings: Mapping[str, Any], now_ns: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
     200  the answer, JSON unless the path says otherwise
     400  {"error": {"message", "query", "place": [from, to]}}   the question is wrong
+    401  {"error": {"message", "code"}}    nobody known asks
     403  …  the caller may not     404  …  no such thing      503  …  cannot answer now
     504  …  it took too long
 
@@ -37,7 +38,6 @@ class Unavailable(OpenTrailError):
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (UsageError, 400),
-    (Denied, 403),
     (NotFound, 404),
     (SearchTimeoutError, 504),
     (OpenTrailError, 503),
@@ -53,6 +53,10 @@ def json_answer(body: object, status: int = 200) -> web.Response:
 def error_answer(error: Exception) -> web.Response:
     """What a caller is told of `error`."""
     status, described = describe(error)
+    if status == 401:
+        answer = json_answer({"error": described}, status)
+        answer.headers["WWW-Authenticate"] = 'Basic realm="OpenTrail", charset="UTF-8"'
+        return answer
     return json_answer({"error": described}, status)
 
 
@@ -61,6 +65,8 @@ def describe(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, QueryError):
         place = {"query": error.text, "place": [error.start, error.end]}
         return 400, {"message": str(error), **place}
+    if isinstance(error, Denied):
+        return error.status, {"message": str(error), "code": error.code}
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status, {"message": str(error)}

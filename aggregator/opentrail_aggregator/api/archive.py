@@ -1,6 +1,7 @@
 """The archive's objects over HTTP: list and get, as they are stored.
 
-Names are BUCKET/KEY. Beside the bucket that events are delivered to there is no other yet.
+Names are BUCKET/KEY. Beside the bucket that events are delivered to there is no other yet. A key
+for some accounts and regions sees their objects; the others are not there for it.
 """
 
 import asyncio
@@ -8,6 +9,8 @@ import itertools
 
 from aiohttp import web
 
+from opentrail_aggregator.access.objects import covers_object
+from opentrail_aggregator.api.access import CALLER
 from opentrail_aggregator.api.answers import (
     NotFound,
     json_answer,
@@ -35,8 +38,12 @@ class ArchiveHandlers:
         keys = prefix.removeprefix(bucket) if prefix.startswith(bucket) else ""
         after = text_parameter(request, "after").removeprefix(bucket)
 
+        scope = request[CALLER].scope
+
         def page() -> list[dict[str, object]]:
-            found = itertools.islice(self._destination.list(keys, after), limit)
+            listed = self._destination.list(keys, after)
+            seen = (each for each in listed if covers_object(scope, each.key))
+            found = itertools.islice(seen, limit)
             return [{"key": bucket + each.key, "size": each.stored_bytes} for each in found]
 
         objects = await asyncio.to_thread(page)
@@ -47,7 +54,8 @@ class ArchiveHandlers:
         """`GET /api/archive/BUCKET/KEY`: the bytes as stored, gzip and all."""
         bucket, key = request.match_info["bucket"], request.match_info["key"]
         try:
-            if bucket != self._destination.bucket:
+            is_seen = covers_object(request[CALLER].scope, key)
+            if bucket != self._destination.bucket or not is_seen:
                 raise NoSuchObjectError(bucket)
             content = await asyncio.to_thread(self._destination.read, key)
         except NoSuchObjectError:

@@ -10,6 +10,8 @@ from typing import Any
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.ingest.control import ControlClient
 
+OWN_SECONDS = 5.0
+
 
 class Inbox:
     """The way from inside into the log."""
@@ -24,6 +26,10 @@ class Inbox:
     async def submit(self, agent: str, payload: bytes) -> int:
         """Write a batch of events from inside; its position, once it is durable."""
         return await asyncio.to_thread(self._client.submit, agent, payload)
+
+    def submit_own(self, agent: str, payload: bytes) -> int:
+        """The same for the events of this port itself, and blocking; a caller waits for it."""
+        return self._client.submit(agent, payload, OWN_SECONDS)
 
     def close(self) -> None:
         """Let go of the connection."""

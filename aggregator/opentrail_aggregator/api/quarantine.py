@@ -8,6 +8,8 @@ from aiohttp import web
 
 from opentrail.clock import Clock
 from opentrail.errors import UsageError
+from opentrail_aggregator.access.scope import Scope
+from opentrail_aggregator.api.access import CALLER
 from opentrail_aggregator.api.answers import (
     NotFound,
     json_answer,
@@ -39,10 +41,11 @@ class QuarantineHandlers:
         """`GET /api/quarantine?reason&after&limit`: newest first."""
         limit = number_parameter(request, "limit", 50, PAGE_MAX)
         found = await asyncio.to_thread(
-            self._quarantine.list,
-            reason=text_parameter(request, "reason"),
-            after=text_parameter(request, "after"),
-            limit=limit,
+            self._seen,
+            request[CALLER].scope,
+            text_parameter(request, "reason"),
+            text_parameter(request, "after"),
+            limit,
         )
         items = [described(item, replayed) for item, replayed in found]
         after = items[-1]["id"] if len(items) == limit else None
@@ -52,7 +55,7 @@ class QuarantineHandlers:
         """`GET /api/quarantine/ID`."""
         item_id = request.match_info["id"]
         item = await asyncio.to_thread(self._quarantine.show, item_id)
-        if item is None:
+        if item is None or not _covers(request[CALLER].scope, item):
             raise NotFound(f"{item_id[:80]}: nothing in quarantine has this id")
         replayed = await asyncio.to_thread(self._quarantine.replayed)
         return json_answer(described(item, item.id in replayed))
@@ -77,6 +80,17 @@ class QuarantineHandlers:
         left = [{"id": item_id, "why": why} for item_id, why in replay.left]
         return json_answer({"replayed": replayed, "left": left})
 
+    def _seen(self, scope: Scope, reason: str, after: str, limit: int) -> list[tuple[Item, bool]]:
+        """The newest `limit` items behind `after` that somebody with `scope` may know of."""
+        seen: list[tuple[Item, bool]] = []
+        size = limit if scope.is_everything else PAGE_MAX
+        while True:
+            page = list(self._quarantine.list(reason=reason, after=after, limit=size))
+            seen += [each for each in page if _covers(scope, each[0])]
+            if len(page) < size or len(seen) >= limit:
+                return seen[:limit]
+            after = page[-1][0].id
+
     def _chosen(self, ids: list[str], reason: str) -> list[Item]:
         if reason:
             found = self._quarantine.list(reason=reason, limit=REPLAY_MAX_ITEMS, newest_first=False)
@@ -88,6 +102,11 @@ class QuarantineHandlers:
                 raise NotFound(f"{item_id[:80]}: nothing in quarantine has this id")
             chosen.append(item)
         return chosen
+
+
+def _covers(scope: Scope, item: Item) -> bool:
+    """What could not be read may be of any account: it is for those who may see all."""
+    return scope.is_everything or scope.covers(item.account, item.region)
 
 
 def described(item: Item, replayed: bool) -> dict[str, Any]:

@@ -4,28 +4,37 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
 from opentrail.clock import Clock
-from opentrail.errors import ConfigError
+from opentrail.errors import ConfigError, OpenTrailError
 from opentrail.files import DISK
-from opentrail_aggregator.api.access import LoopbackAccess
+from opentrail_aggregator.access.keys import KeyStore
+from opentrail_aggregator.access.sigv4 import SignatureError
+from opentrail_aggregator.api.access import Denied, KeyAccess
 from opentrail_aggregator.api.agents import AgentHandlers
 from opentrail_aggregator.api.answers import NotFound, error_answer
 from opentrail_aggregator.api.archive import ArchiveHandlers
 from opentrail_aggregator.api.arrivals import Arrivals
+from opentrail_aggregator.api.aws_errors import aws_error
 from opentrail_aggregator.api.events import EventHandlers
 from opentrail_aggregator.api.inbox import Inbox
+from opentrail_aggregator.api.own_events import OwnEvents, Submit
+from opentrail_aggregator.api.own_record import OwnRecords
 from opentrail_aggregator.api.quarantine import QuarantineHandlers
 from opentrail_aggregator.api.routes import Route, add_routes
 from opentrail_aggregator.api.searching import Searching
-from opentrail_aggregator.api.settings import parse_address, refuse_other_than_loopback
+from opentrail_aggregator.api.services import AwsService, by_service
+from opentrail_aggregator.api.settings import parse_address, refuse_open_plaintext, url_of
 from opentrail_aggregator.api.status import StatusHandlers
 from opentrail_aggregator.api.tailing import TailHandlers
+from opentrail_aggregator.api.tls import HttpTls
 from opentrail_aggregator.api.watching import WatchHandlers
 from opentrail_aggregator.archive.destination import Destination
+from opentrail_aggregator.cloudtrail.http import cloudtrail_services
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
@@ -54,12 +63,26 @@ class ApiServer:
         stores: CountsStores,
         arrivals: Arrivals,
         destination: Destination,
+        submit: Submit | None = None,
     ) -> None:
         self._home = home
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._inbox = Inbox(home)
+        self._engine = engine
+        self._destination = destination
+        self._submit = submit or self._inbox.submit_own
+        self._access = KeyAccess(
+            KeyStore(home.keys, clock), clock, open_metrics=settings.http.open_metrics
+        )
+        self._own = OwnEvents(
+            self._submit,
+            OwnRecords(settings.install.account, settings.install.home_region, clock),
+            clock,
+            metrics,
+            enabled=settings.http.audit,
+        )
         self._searching = Searching(
             settings.http.search_threads, settings.search.deadline_seconds, clock, metrics
         )
@@ -81,7 +104,8 @@ class ApiServer:
     async def serving(self) -> AsyncIterator[str]:
         """The port is open inside the block; gives its URL."""
         host, port = parse_address(self._settings.http.listen, "http.listen")
-        refuse_other_than_loopback(host, port)
+        refuse_open_plaintext(self._settings.http)
+        tls = self._tls()
         application = self._application()
         # Without handler_cancellation a search would go on for a client that is gone.
         runner = web.AppRunner(
@@ -92,20 +116,34 @@ class ApiServer:
         )
         await runner.setup()
         try:
-            await self._listen(runner, host, port)
-            url = self._publish_endpoint(host, runner.addresses[0][1])
-            yield url
+            async with self._own.folding():
+                await self._listen(runner, host, port, tls)
+                yield self._publish_endpoint(runner.addresses[0][1])
         finally:
             self._searching.close()
+            self._own.close()
             self._inbox.close()
             await runner.cleanup()
 
-    async def _listen(self, runner: web.AppRunner, host: str, port: int) -> None:
+    def _tls(self) -> ssl.SSLContext | None:
+        files = self._settings.http.tls
+        if files.certificate is None or files.key is None:
+            return None
+        return HttpTls(
+            files.certificate,
+            files.key,
+            on_problem=lambda text: self._metrics.problem("http.certificate", text),
+            on_healed=lambda: self._metrics.healed("http.certificate"),
+        ).context()
+
+    async def _listen(
+        self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> None:
         """Open the port, waiting a while for a predecessor that is just dying."""
         until = self._clock.monotonic() + WAIT_SECONDS
         while True:
             try:
-                await web.TCPSite(runner, host, port).start()
+                await web.TCPSite(runner, host, port, ssl_context=tls).start()
                 return
             except OSError as error:
                 if self._clock.monotonic() >= until:
@@ -119,42 +157,83 @@ class ApiServer:
         application = web.Application(
             client_max_size=BODY_MAX_BYTES,
             handler_args={"max_field_size": _HEAD_MAX_BYTES, "max_line_size": _HEAD_MAX_BYTES},
+            middlewares=[by_service(self._services(), self._access, self._own, self._metrics)],
         )
-        add_routes(application, self._routes(), LoopbackAccess(), self._metrics)
-        application.router.add_route("*", "/{anything:.*}", _no_such_path)
+        add_routes(application, self._routes(), self._access, self._metrics, self._own)
+        application.router.add_route("*", "/{anything:.*}", self._no_such_path)
         return application
 
+    def _services(self) -> Mapping[str, AwsService]:
+        """Who answers AWS's own clients, by the service that a request is signed for."""
+        return {
+            **cloudtrail_services(
+                self._settings,
+                self._clock,
+                self._metrics,
+                self._engine,
+                self._searching,
+                self._destination,
+                self._submit,
+                self._own,
+            ),
+        }
+
     def _routes(self) -> list[Route]:
-        watching = self._watching
+        watching, events = self._watching, self._events
+        agents, quarantine, archive = self._agents, self._quarantine, self._archive
+        list_items, replay = quarantine.list_items, quarantine.replay
+        item, retire = "/api/quarantine/{id}", "/api/agents/{name}/retire"
+        get_object = archive.get_object
         return [
             Route("GET", "/health/live", "probe", watching.live),
             Route("GET", "/health/ready", "probe", watching.ready),
-            Route("GET", "/health/delivery", "observe", watching.delivery),
-            Route("GET", "/metrics", "observe", watching.metrics),
-            Route("GET", "/api/events", "search", self._events.list_events),
-            Route("GET", "/api/events/{id}", "search", self._events.get_event),
-            Route("GET", "/api/tail", "search", self._tail.tail),
-            Route("GET", "/api/count", "search", self._events.count),
-            Route("GET", "/api/status", "inspect", self._status.status),
-            Route("GET", "/api/agents", "inspect", self._agents.list_agents),
-            Route("POST", "/api/agents/{name}/retire", "operate", self._agents.retire),
-            Route("GET", "/api/quarantine", "inspect", self._quarantine.list_items),
-            Route("GET", "/api/quarantine/{id}", "inspect", self._quarantine.show),
-            Route("POST", "/api/quarantine/replay", "operate", self._quarantine.replay),
-            Route("GET", "/api/archive", "inspect", self._archive.list_objects),
-            Route("GET", "/api/archive/{bucket}/{key:.+}", "inspect", self._archive.get_object),
-        ]
+            Route("GET", "/health/delivery", "observe", watching.delivery, whole=True),
+            Route("GET", "/metrics", "observe", watching.metrics, whole=True),
+            Route("GET", "/api/status", "inspect", self._status.status, whole=True),
+            Route("GET", "/api/events", "search", events.list_events, "SearchEvents"),
+            Route("GET", "/api/events/{id}", "search", events.get_event, "GetEvent"),
+            Route("GET", "/api/tail", "search", self._tail.tail, "TailEvents"),
+            Route("GET", "/api/count", "search", events.count, "CountEvents"),
+            Route("GET", "/api/agents", "inspect", agents.list_agents, "ListAgents", whole=True),
+            Route("POST", retire, "operate", agents.retire, "RetireAgent", whole=True),
+            Route("GET", "/api/quarantine", "inspect", list_items, "ListQuarantine"),
+            Route("GET", item, "inspect", quarantine.show, "GetQuarantineItem"),
+            Route("POST", "/api/quarantine/replay", "operate", replay, "ReplayQuarantine",
+                  whole=True),
+            Route("GET", "/api/archive", "inspect", archive.list_objects, "ListArchive"),
+            Route("GET", "/api/archive/{bucket}/{key:.+}", "inspect", get_object,
+                  "GetArchiveObject"),
+        ]  # fmt: skip
 
-    def _publish_endpoint(self, host: str, port: int) -> str:
+    def _publish_endpoint(self, port: int) -> str:
         """Leave word for commands on this machine of where to ask."""
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        url = url_of(self._settings.http, port)
+        certificate = self._settings.http.tls.certificate
         self._home.run.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(
-            {"url": url, "grpc": self._settings.grpc.listen, "pid": os.getpid()}
-        ).encode()
-        DISK.replace_volatile(self._home.run / ENDPOINT, content)
+        content = {
+            "url": url,
+            "grpc": self._settings.grpc.listen,
+            "pid": os.getpid(),
+            "region": self._settings.install.home_region,
+            "certificate": None if certificate is None else str(certificate.absolute()),
+        }
+        DISK.replace_volatile(self._home.run / ENDPOINT, json.dumps(content).encode())
         return url
 
-
-async def _no_such_path(request: web.Request) -> web.StreamResponse:
-    return error_answer(NotFound(f"{request.method} {request.path[:200]}: there is no such path"))
+    async def _no_such_path(self, request: web.Request) -> web.StreamResponse:
+        """A path that nobody answers: strangers learn no more of it than of one that is there."""
+        try:
+            await self._access.authenticate(request)
+        except SignatureError as error:
+            try:
+                await self._own.refused(request, error.code, error.message)
+            except OpenTrailError as trouble:
+                return error_answer(trouble)
+            if request.path.startswith("/api/"):
+                return error_answer(Denied(error.message, error.code))
+            # AWS's clients without a signature: what they ask cannot be told from it.
+            is_json = "X-Amz-Target" in request.headers
+            return aws_error("cloudtrail" if is_json else "s3", error.code, error.message)
+        return error_answer(
+            NotFound(f"{request.method} {request.path[:200]}: there is no such path")
+        )

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from opentrail.clock import Clock
-from opentrail_aggregator.api.agents import agents_of
+from opentrail_aggregator.api.agents import agents_of, own_events_of
 from opentrail_aggregator.api.answers import json_answer, text_parameter
 from opentrail_aggregator.api.health import values
 from opentrail_aggregator.api.times import iso_time
@@ -72,6 +72,7 @@ class StatusHandlers:
                 **sums,
                 "recounted": recount,
                 "lag_seconds": round(sum(lags), 3) if len(lags) == len(stages) else None,
+                "own_events": own_events_of(table),
                 "agents": agents_of(table, now_ns),
                 "grants": table.settings.get("grants", []),
                 "room": self._room(snapshots),

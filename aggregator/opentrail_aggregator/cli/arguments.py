@@ -8,7 +8,8 @@ from opentrail_aggregator.version import VERSION
 
 _SERVER = """\
 The server is found by --url or OPENTRAIL_URL, else by the home folder: --home or OPENTRAIL_HOME,
-else ./var, so that next to `make up` no option is needed.
+else ./var, so that next to `make up` no option is needed. Requests are signed with the access key
+in OPENTRAIL_KEY_FILE, else with the home's own (keys/local.json).
 """
 
 _QUERY = """\
@@ -57,6 +58,8 @@ Try it:
     _index(commands)
     add_proof_commands(commands, _command, _group)
     _agents(commands)
+    _keys(commands)
+    _env(commands)
     _status(commands)
     return parser
 
@@ -288,6 +291,62 @@ def _agents(commands: Commands) -> None:
     retire = _command(group, "retire", "agents", "retire",
                       "say that an agent will not come back")  # fmt: skip
     retire.add_argument("name", metavar="NAME")
+
+
+def _keys(commands: Commands) -> None:
+    group = _group(commands, "keys", "access keys: who may ask, and how far each may see")
+    create = _command(
+        group,
+        "create",
+        "keys",
+        "create",
+        "make an access key; its secret is shown this once",
+        """\
+Examples:
+  opentrail keys create auditor
+  opentrail keys create reader --account 111122223333 --region 'eu-*' --note 'team blue'
+  opentrail keys create reader --key-file ~/.opentrail-key    # for OPENTRAIL_KEY_FILE
+
+Roles: reader searches; auditor also sees status, agents, quarantine, archive and metrics;
+admin also changes things; writer only sends events.
+This works on the home folder itself, whether the aggregator runs or not.
+""",
+        server=False,
+    )
+    create.add_argument("role", choices=("reader", "auditor", "admin", "writer"))
+    create.add_argument("--account", metavar="PATTERN", action="append", default=[],
+                        help="only these accounts; may be given again (default *)")  # fmt: skip
+    create.add_argument("--region", metavar="PATTERN", action="append", default=[],
+                        help="only these regions; may be given again (default *)")  # fmt: skip
+    create.add_argument("--note", metavar="TEXT", default="", help="whose it is")
+    create.add_argument("--key-file", metavar="FILE",
+                        help="write it there (mode 0600) and do not show it")  # fmt: skip
+    create.add_argument("--output", choices=("table", "json"), default="table")
+    listing = _command(group, "list", "keys", "show_list", "list access keys, without secrets",
+                       server=False)  # fmt: skip
+    listing.add_argument("--output", choices=("table", "json"), default="table")
+    for name, summary in (
+        ("disable", "refuse an access key from now on"),
+        ("enable", "take a disabled access key again"),
+        ("delete", "forget an access key for good"),
+    ):
+        changing = _command(group, name, "keys", name, summary, server=False)
+        changing.add_argument("key", metavar="KEY_ID")
+
+
+def _env(commands: Commands) -> None:
+    _command(
+        commands,
+        "env",
+        "env",
+        "show",
+        "print what points AWS's own tools here",
+        """\
+Example:
+  eval "$(opentrail env)" && aws cloudtrail describe-trails
+""",
+        server=False,
+    )
 
 
 def _status(commands: Commands) -> None:

@@ -9,16 +9,17 @@ import contextlib
 import subprocess
 import sys
 
+from opentrail_aggregator.api.settings import dialled
 from opentrail_aggregator.certificates import agent_credentials, make_certificates
 from opentrail_aggregator.cli.client import endpoint_of, home_of
-from opentrail_aggregator.cli.local_agent import IMPORT_NAME, dialled, write_configuration
+from opentrail_aggregator.cli.local_agent import IMPORT_NAME, write_configuration
 from opentrail_aggregator.home import Home
 
 
 def run_import(options: argparse.Namespace) -> int:
     """Run the agent in this terminal; its exit code."""
     home = Home(home_of(options).absolute())
-    address = dialled(str(endpoint_of(home.path)["grpc"]))
+    address = dialled(str(endpoint_of(home.path)["grpc"]), "grpc.listen")
     credentials = agent_credentials(home.pki, IMPORT_NAME)
     if not credentials.exist:
         make_certificates(home.pki, ["localhost"], [IMPORT_NAME])

@@ -10,12 +10,10 @@ from pathlib import Path
 import yaml
 
 from opentrail.files import DISK
-from opentrail_aggregator.api.settings import parse_address
 from opentrail_aggregator.certificates import Credentials
 
 NAME = "local"
 IMPORT_NAME = "import"
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 FILE_NAME = "agent.yaml"
 _HEADER = "# Written anew at each start; changes made here are lost.\n"
 
@@ -41,10 +39,3 @@ def write_configuration(
     }
     DISK.replace(path, (_HEADER + yaml.safe_dump(content, sort_keys=False)).encode())
     return path
-
-
-def dialled(listening: str) -> str:
-    """The address that reaches a listener on this machine."""
-    host, port = parse_address(listening, "grpc.listen")
-    host = _EVERYWHERE.get(host, host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -37,8 +37,8 @@ class Figures:
 class ProgressReader:
     """Keeps the latest `Figures`; the thread ends with the process."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        self._server = Server(url)
+    def __init__(self, server: Server, clock: Clock) -> None:
+        self._server = server
         self._clock = clock
         self._latest = Figures()
         self._stop = threading.Event()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from opentrail_aggregator.access.key_file import KeyFileError
 from opentrail_aggregator.cli import agents
 from opentrail_aggregator.cli.client import NoAnswerError, home_of, server_of
 from opentrail_aggregator.cli.table import Table, clean
@@ -19,7 +20,7 @@ def status(options: argparse.Namespace) -> int:
     is_answered = True
     try:
         found = _ask(options)
-    except NoAnswerError as error:
+    except (NoAnswerError, KeyFileError) as error:
         home = home_of(options)
         if not (home / "log").is_dir():
             raise
@@ -46,7 +47,7 @@ def _ask(options: argparse.Namespace) -> dict[str, Any]:
 def _count_here(home: Path, recount: bool) -> dict[str, Any]:
     """The figures without an aggregator: its stores can be read while it is away."""
     from opentrail.clock import SystemClock
-    from opentrail_aggregator.api.agents import agents_of
+    from opentrail_aggregator.api.agents import agents_of, own_events_of
     from opentrail_aggregator.api.times import iso_time
     from opentrail_aggregator.cli.settings_of_home import settings_of
     from opentrail_aggregator.consolidate.agents import AgentsView
@@ -59,6 +60,7 @@ def _count_here(home: Path, recount: bool) -> dict[str, Any]:
         "at": iso_time(clock.now_ns() // 1_000_000_000),
         **described(open_stores(settings, clock).figures(recount=recount)),
         "recounted": recount,
+        "own_events": own_events_of(table),
         "agents": agents_of(table, clock.now_ns()),
         "grants": table.settings.get("grants", []),
         "retention_days": settings.retention.days,
@@ -76,6 +78,8 @@ def lines_of(found: Mapping[str, Any]) -> list[str]:
     agree = "the sums agree" if found["sums_agree"] else "THE SUMS DO NOT AGREE"
     counted = ", everything opened and counted again" if found["recounted"] else ""
     lines += [f"{agree}{counted}", ""]
+    if found.get("own_events"):
+        lines.append(f"among received: {found['own_events']:,} about questions asked here")
     if found["agents"]:
         lines += Table(agents.COLUMNS).lines(agents.row_of(each) for each in found["agents"])
         lines += [_gap(agent["name"], gap) for agent in found["agents"] for gap in agent["gaps"]]

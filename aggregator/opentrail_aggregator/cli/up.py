@@ -17,14 +17,21 @@ from pathlib import Path
 from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK
-from opentrail_aggregator.api.settings import parse_address, refuse_other_than_loopback
+from opentrail_aggregator.access.first_key import ensure_first_key
+from opentrail_aggregator.access.key_file import LOCAL_NAME, read_key_file
+from opentrail_aggregator.api.settings import (
+    dialled,
+    parse_address,
+    refuse_open_plaintext,
+    url_of,
+)
 from opentrail_aggregator.certificates import (
     agent_credentials,
     make_certificates,
     server_credentials,
 )
-from opentrail_aggregator.cli.client import home_of
-from opentrail_aggregator.cli.local_agent import IMPORT_NAME, NAME, dialled, write_configuration
+from opentrail_aggregator.cli.client import Server, home_of
+from opentrail_aggregator.cli.local_agent import IMPORT_NAME, NAME, write_configuration
 from opentrail_aggregator.cli.progress import ProgressReader
 from opentrail_aggregator.cli.screen import PlainScreen, Screen, TerminalScreen
 from opentrail_aggregator.cli.settings_of_home import configuration_of, settings_of
@@ -51,6 +58,7 @@ def up(options: argparse.Namespace) -> int:
     DISK.make_directory(home.path)
     settings, aggregator = _aggregator(home, options)
     lock = acquire_lock(home.run / "locks" / "up.lock", clock)
+    ensure_first_key(home.keys, clock)
     credentials = agent_credentials(home.pki, NAME)
     has_certificates = credentials.exist and server_credentials(home.pki).exist
     if not has_certificates:
@@ -58,7 +66,7 @@ def up(options: argparse.Namespace) -> int:
     watch = [*options.watch]
     if options.sample:
         watch.append(str(home.sample / f"{FILE_NAME}*"))
-    address = dialled(settings.grpc.listen)
+    address = dialled(settings.grpc.listen, "grpc.listen")
     agent = write_configuration(home.agent, NAME, address, credentials, watch)
 
     screen = _screen(home, settings, options, clock)
@@ -71,7 +79,7 @@ def up(options: argparse.Namespace) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: supervisor.request_stop())
-    progress = ProgressReader(f"http://{settings.http.listen}", clock)
+    progress = ProgressReader(_own_server(home, settings), clock)
     progress.start()
     if has_certificates:
         # They may run out soon or lack a host: seen to while the rest starts. What is made anew is
@@ -89,6 +97,12 @@ def up(options: argparse.Namespace) -> int:
     return supervisor.exit_code or 0
 
 
+def _own_server(home: Home, settings: AggregatorSettings) -> Server:
+    """The aggregator started from here, asked with the home's first key."""
+    key = read_key_file(home.keys / LOCAL_NAME)
+    return Server(url_of(settings.http), key, settings.http.tls.certificate)
+
+
 def _make_certificates(home: Home, settings: AggregatorSettings) -> None:
     host, _ = parse_address(settings.grpc.listen, "grpc.listen")
     hosts = {host, "localhost", "127.0.0.1", "::1", socket.gethostname()}
@@ -104,7 +118,7 @@ def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSett
         overrides["grpc.listen"] = options.grpc
     path = configuration_of(home.path)
     settings = settings_of(home.path, overrides)
-    refuse_other_than_loopback(*parse_address(settings.http.listen, "http.listen"))
+    refuse_open_plaintext(settings.http)
     for text, name in ((settings.http.listen, "--http"), (settings.grpc.listen, "--grpc")):
         if parse_address(text, name)[1] == 0:
             raise ConfigError(f"{name}: port 0 is for tests of single roles; name a port here")
@@ -137,7 +151,7 @@ def _screen(
             f" and {', '.join(options.watch)}" if options.watch else ""
         )
     heading = [
-        f"OpenTrail {VERSION}   search http://{settings.http.listen}   "
+        f"OpenTrail {VERSION}   search {url_of(settings.http)}   "
         f"agents {settings.grpc.listen}   home {home.path}",
         f"following {what}"
         if what != "nothing"

@@ -1,9 +1,10 @@
 """An HTTP port over fakes: an engine that answers from a list, stores that say what they are told.
 
 The engine knows `*`, `boom` (a fault), `wrong` (a query error), `slow` (until it is cancelled),
-`breaks` (behind its first page).
+`breaks` (behind its first page). The client has the home's first key, an admin for everything.
 """
 
+import base64
 import contextlib
 import json
 import threading
@@ -13,7 +14,13 @@ from typing import Any
 
 import aiohttp
 
+from opentrail.batch import batch_events
 from opentrail.clock import SystemClock
+from opentrail.errors import OpenTrailError
+from opentrail_aggregator.access.first_key import ensure_first_key
+from opentrail_aggregator.access.key_file import read_key_file
+from opentrail_aggregator.access.keys import KeyStore
+from opentrail_aggregator.access.scope import Scope as KeyScope
 from opentrail_aggregator.api.arrivals import Arrived
 from opentrail_aggregator.api.server import ApiServer
 from opentrail_aggregator.archive_source import destination_of
@@ -38,6 +45,7 @@ class ListEngine:
     def __init__(self, hits: Sequence[Hit] = ()) -> None:
         self.hits = list(hits)
         self.asked: list[dict[str, Any]] = []
+        self.scopes: list[Scope] = []
         self.started = threading.Event()
         self.cancelled = threading.Event()
 
@@ -55,6 +63,7 @@ class ListEngine:
         self.asked.append(
             {"query": query, "start": start, "end": end, "limit": limit, "cursor": cursor}
         )
+        self.scopes.append(scope)
         self._behave(query, deadline)
         place = int(cursor or 0)
         if query == "breaks" and place:
@@ -74,6 +83,7 @@ class ListEngine:
         scope: Scope = EVERYWHERE,
         deadline: Deadline | None = None,
     ) -> Buckets:
+        self.scopes.append(scope)
         return Buckets([("GetObject", 2), ("PutObject", 1)][:top], matched=3)
 
     def total(
@@ -86,12 +96,14 @@ class ListEngine:
         scope: Scope = EVERYWHERE,
         deadline: Deadline | None = None,
     ) -> Total:
+        self.scopes.append(scope)
         self._behave(query, deadline)
         return Total(len(self.hits), True)
 
     def get(
         self, event_id: str, *, scope: Scope = EVERYWHERE, deadline: Deadline | None = None
     ) -> Sequence[Hit]:
+        self.scopes.append(scope)
         return [hit for hit in self.hits if hit.event_id == event_id]
 
     def _behave(self, query: str, deadline: Deadline | None) -> None:
@@ -128,6 +140,7 @@ class ListArrivals:
 
     def __init__(self) -> None:
         self.hits: list[Hit] = []
+        self.scopes: list[Scope] = []
 
     def through(self) -> int:
         return max((each.position for each in self.hits), default=0)
@@ -135,6 +148,7 @@ class ListArrivals:
     def since(
         self, query: str, after: int, limit: int, scope: Scope, deadline: Deadline
     ) -> Arrived:
+        self.scopes.append(scope)
         return Arrived([each for each in self.hits if each.position > after], self.through())
 
 
@@ -166,16 +180,55 @@ def figures(**changes: Any) -> Figures:
     return Figures(**values | changes)
 
 
+class Log:
+    """Where own events go; `refuses` makes it say no."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.batches: list[tuple[str, int]] = []
+        self.refuses = ""
+
+    def submit(self, agent: str, payload: bytes) -> int:
+        if self.refuses:
+            raise OpenTrailError(self.refuses)
+        lines = batch_events(payload).splitlines()
+        self.lines += lines
+        self.batches.append((agent, len(lines)))
+        return len(self.batches)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+    def names(self) -> list[str]:
+        return [each["eventName"] for each in self.records]
+
+
+def basic(home: Path, role: str = "admin", **scope: tuple[str, ...]) -> dict[str, str]:
+    """A new key of `home`, as a header."""
+    key, secret = KeyStore(home / "keys", SystemClock()).create(role, KeyScope(**scope))
+    return header_of(key.id, secret)
+
+
+def header_of(key_id: str, secret: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{key_id}:{secret}'.encode()).decode()}"}
+
+
 @contextlib.asynccontextmanager
 async def serving(
     home: Path,
     engine: ListEngine | None = None,
     stores: ToldStores | None = None,
     arrivals: "ListArrivals | None" = None,
+    log: Log | None = None,
+    **changes: str,
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, ApiServer]]:
-    """A client of a port that is open inside the block."""
-    settings = load(None, {"home": str(home), "http.listen": "127.0.0.1:0"})
+    """A client of a port that is open inside the block; `changes` of settings, `__` for dots."""
+    overrides = {name.replace("__", "."): value for name, value in changes.items()}
+    settings = load(None, {"home": str(home), "http.listen": "127.0.0.1:0", **overrides})
     clock = SystemClock()
+    ensure_first_key(settings.place.keys, clock)
+    first = read_key_file(settings.place.keys / "local.json")
     server = ApiServer(
         settings.place,
         settings,
@@ -185,6 +238,10 @@ async def serving(
         stores or ToldStores(figures()),
         arrivals or ListArrivals(),
         destination_of(settings),
+        submit=(log or Log()).submit,
     )
-    async with server.serving() as url, aiohttp.ClientSession(url) as client:
+    async with (
+        server.serving() as url,
+        aiohttp.ClientSession(url, headers=header_of(first.id, first.secret)) as client,
+    ):
         yield client, server

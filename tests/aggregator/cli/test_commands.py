@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from opentrail.clock import SystemClock
+from opentrail_aggregator.access.first_key import ensure_first_key
 from opentrail_aggregator.cli import main
 from opentrail_aggregator.status.sums import Sink
 from tests.aggregator.api.serving import ListEngine, ToldStores, figures, hit, serving
@@ -21,6 +23,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("OPENTRAIL_URL", raising=False)
     monkeypatch.delenv("OPENTRAIL_HOME", raising=False)
+    monkeypatch.delenv("OPENTRAIL_KEY_FILE", raising=False)
 
     async def run(*arguments: str) -> tuple[int, str, str]:
         try:
@@ -95,7 +98,11 @@ async def test_no_server_exits_1_and_says_what_to_do(tmp_path: Path, run: Run) -
     code, _, err = await run("lookup", "--home", str(tmp_path))
     assert code == 1
     assert "opentrail up" in err
-    code, _, err = await run("lookup", "--url", "http://127.0.0.1:1")
+    code, _, err = await run("lookup", "--url", "http://127.0.0.1:1", "--home", str(tmp_path))
+    assert code == 1
+    assert "no access key" in err
+    ensure_first_key(tmp_path / "keys", SystemClock())
+    code, _, err = await run("lookup", "--url", "http://127.0.0.1:1", "--home", str(tmp_path))
     assert code == 1
     assert "no answer" in err
 
