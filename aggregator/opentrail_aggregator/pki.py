@@ -33,7 +33,8 @@ AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
 RENEW_BEFORE_DAYS = 30
 AGENT_URI = "opentrail://agent/"
-_BACKDATED = datetime.timedelta(hours=1)  # A peer's clock may run a little behind ours.
+# A host whose clock was days ahead at its first start must still trust itself once it is set right.
+_BACKDATED = datetime.timedelta(days=30)
 
 
 class DevelopmentPki:

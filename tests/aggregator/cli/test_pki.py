@@ -1,6 +1,7 @@
 """Certificates are made once, name the right party, and are made again only when they must be."""
 
 import dataclasses
+import datetime
 import ssl
 import sys
 from pathlib import Path
@@ -50,6 +51,13 @@ def test_both_sides_accept_each_other(tmp_path: Path) -> None:
     peer = accepting.getpeercert()
     assert peer is not None
     assert peer["subjectAltName"] == (("URI", "opentrail://agent/local"),)
+
+
+def test_certificates_made_by_a_clock_a_day_ahead_are_valid_today(tmp_path: Path) -> None:
+    credentials = _pki(tmp_path, days_ahead=1).agent("local")
+    for path in (credentials.certificate, credentials.authority):
+        held = x509.load_pem_x509_certificate(path.read_bytes())
+        assert held.not_valid_before_utc < datetime.datetime.now(datetime.UTC)
 
 
 def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
