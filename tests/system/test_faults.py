@@ -56,8 +56,8 @@ def test_a_full_disk_holds_everything_up_and_loses_nothing(
     installation = Installation(small_disk)
     small = {
         "OPENTRAIL_LOG_MAX_BYTES": "32MB",
-        "OPENTRAIL_DISK_RESERVE": "4MB",
-        "OPENTRAIL_LOG_DISK_RESERVE_BYTES": "4MB",
+        "OPENTRAIL_DISK_RESERVE": "8MB",
+        "OPENTRAIL_SPOOL_RESERVE_BYTES": "8MB",
     }
     try:
         installation.start(producer.pattern, environment=small)
