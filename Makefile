@@ -17,6 +17,7 @@ STAGE := .ci/stage
 UP ?= --sample
 TESTS ?=
 BENCH ?=
+CONTAINERS ?= docker
 
 .PHONY: help
 help: ## This list
@@ -70,6 +71,18 @@ proto-check: ## Fail when the committed gRPC code is not what the generator make
 .PHONY: chart
 chart: .venv/.tests ## Generate the chart's schema and README again after a change to values or settings
 	@$(BIN)/python charts/generate.py
+
+.PHONY: wheels
+wheels: .venv/.runs ## What the images are built from: build/wheels, with every dependency as pinned
+	rm -rf build/wheels
+	$(PIP) wheel --quiet --constraint constraints.txt --wheel-dir build/wheels '.[aggregator,s3]'
+
+.PHONY: images
+images: wheels ## Build both images with $(CONTAINERS) (docker by default)
+	for role in aggregator agent; do \
+	  $(CONTAINERS) build --build-arg REVISION=$$(git rev-parse HEAD) --tag opentrail-$$role:0.1.0 \
+	    --file packages/docker/$$role.Dockerfile build; \
+	done
 
 .PHONY: bench
 bench: .venv/.runs ## The figures of docs/performance.md (BENCH="name..." for some, --list for names)

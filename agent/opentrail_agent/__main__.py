@@ -10,6 +10,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from opentrail import __version__
+from opentrail.completion import add_completion, completion_of
 from opentrail.errors import OpenTrailError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -60,6 +61,8 @@ def _handler(name: str) -> Handler:
         from opentrail_agent.commands import run
 
         return {"run": run.run, "validate": run.validate, "explain": run.explain}[name]
+    if name == "completion":
+        return _completion
     if name in ("import", "pipe"):
         from opentrail_agent.commands import once
 
@@ -97,7 +100,13 @@ def parser() -> argparse.ArgumentParser:
     pipe.add_argument("--name", default="stdin", help="what the source is called (default: stdin)")
     _once(pipe, "STATE/pipe")
     _spool(commands)
+    add_completion(commands).set_defaults(handler="completion")
     return top
+
+
+def _completion(options: argparse.Namespace) -> int:
+    print(completion_of(parser(), options.shell))
+    return 0
 
 
 def _spool(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

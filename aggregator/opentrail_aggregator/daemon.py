@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opentrail.clock import SystemClock
+from opentrail.completion import add_completion, completion_of
 from opentrail.errors import ConfigError, OpenTrailError, UsageError
 from opentrail_aggregator.app import DEFAULT_GROUPS, ROLES, SERVING, STEPPING, Parts, parse_groups
 from opentrail_aggregator.config import DEFAULT_FILE, AggregatorSettings, load
@@ -142,6 +143,11 @@ def _validate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(options: argparse.Namespace) -> int:
+    print(completion_of(_parser(), options.shell))
+    return 0
+
+
 def _settings(options: argparse.Namespace) -> AggregatorSettings:
     overrides: dict[str, str] = {}
     for each in options.set:
@@ -194,5 +200,6 @@ To try it all on one machine: opentrail up --sample
         each.add_argument("--no-config", action="store_true", help=argparse.SUPPRESS)
         each.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                           help="override one setting; may be given again")  # fmt: skip
+    add_completion(commands).set_defaults(function=_completion)
     commands.add_parser("wal", help="look inside the log: wal status|dump|check|repair")
     return parser
