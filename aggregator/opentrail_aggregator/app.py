@@ -1,7 +1,7 @@
 """The map of the aggregator: its roles in the order of an event's way, and how each is built.
 
-    agents ══► ingest → log → consolidate → verdicts ─┬─→ index   ─┐
-                                                      └─→ archive ─┴─→ api ◄── people
+    agents ══► ingest → log → consolidate → verdicts ─┬─→ index ⎮ opensearch ─┐
+                                                      └─→ archive ────────────┴─→ api ◄── people
 
 Each role is built in its own process and only there, so that a process loads what it needs and
 nothing else.
@@ -9,12 +9,17 @@ nothing else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from opentrail.clock import Clock
 from opentrail.errors import UsageError
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.runner import ServingRole, SteppingRole
+
+if TYPE_CHECKING:
+    from opentrail_aggregator.api.arrivals import Arrivals
+    from opentrail_aggregator.search.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,19 @@ def _index(parts: Parts) -> SteppingRole:
     from opentrail_aggregator.index.indexer import Indexer
 
     return Indexer(
+        parts.settings.place,
+        parts.settings,
+        parts.clock,
+        parts.metrics,
+        archive=ArchivedEvents(parts.settings),
+    )
+
+
+def _opensearch(parts: Parts) -> SteppingRole:
+    from opentrail_aggregator.archive_source import ArchivedEvents
+    from opentrail_aggregator.opensearch.indexer import OpenSearchIndexer
+
+    return OpenSearchIndexer(
         parts.settings.place,
         parts.settings,
         parts.clock,
@@ -102,22 +120,41 @@ def _archive(parts: Parts) -> SteppingRole:
 
 
 def _api(parts: Parts) -> ServingRole:
-    from opentrail_aggregator.api.arrivals import IndexArrivals
     from opentrail_aggregator.api.server import ApiServer
     from opentrail_aggregator.archive_source import destination_of
-    from opentrail_aggregator.index.engine import IndexEngine
     from opentrail_aggregator.status.stores import open_stores
 
     settings, home = parts.settings, parts.settings.place
+    engine, arrivals = _search(parts)
     return ApiServer(
         home,
         settings,
         parts.clock,
         parts.metrics,
-        engine=IndexEngine(home, settings.search, parts.clock),
+        engine=engine,
         stores=open_stores(settings, parts.clock),
-        arrivals=IndexArrivals(home, parts.clock, settings.search.open_days_max),
+        arrivals=arrivals,
         destination=destination_of(settings),
+    )
+
+
+def _search(parts: Parts) -> "tuple[Engine, Arrivals]":
+    """Who answers questions, and who tells what is new."""
+    settings, home = parts.settings, parts.settings.place
+    if settings.search_engine == "opensearch":
+        from opentrail_aggregator.opensearch.arrivals import OpenSearchArrivals
+        from opentrail_aggregator.opensearch.cluster import Cluster
+        from opentrail_aggregator.opensearch.engine import OpenSearchEngine
+
+        cluster = Cluster(settings.opensearch)
+        engine = OpenSearchEngine(cluster, settings.search, parts.clock)
+        return engine, OpenSearchArrivals(home, engine, parts.clock)
+    from opentrail_aggregator.api.arrivals import IndexArrivals
+    from opentrail_aggregator.index.engine import IndexEngine
+
+    return (
+        IndexEngine(home, settings.search, parts.clock),
+        IndexArrivals(home, parts.clock, settings.search.open_days_max),
     )
 
 
@@ -125,13 +162,15 @@ SERVING: dict[str, Callable[[Parts], ServingRole]] = {"ingest": _ingest, "api": 
 STEPPING: dict[str, Callable[[Parts], SteppingRole]] = {
     "consolidate": _consolidate,
     "index": _index,
+    "opensearch": _opensearch,
     "archive": _archive,
 }
-ROLES = ("ingest", "consolidate", "index", "archive", "api")
+ROLES = ("ingest", "consolidate", "index", "opensearch", "archive", "api")
 
 # Ingest alone, so that nothing delays an acknowledgement; index alone, because its engine wants a
-# process with one Python thread; archive beside consolidate, whose pauses it fills.
-DEFAULT_GROUPS = "ingest,consolidate+archive,index,api"
+# process with one Python thread; OpenSearch alone, so that a slow one holds nobody up; archive
+# beside consolidate, whose pauses it fills. Of the two indexes those run that index.engine names.
+DEFAULT_GROUPS = "ingest,consolidate+archive,index,opensearch,api"
 
 
 def parse_groups(text: str) -> list[tuple[str, ...]]:
@@ -144,3 +183,17 @@ def parse_groups(text: str) -> list[tuple[str, ...]]:
         if named.count(role) > 1:
             raise UsageError(f"--roles: {role} is named twice; each role runs once")
     return groups
+
+
+def groups_in_use(
+    groups: list[tuple[str, ...]], settings: AggregatorSettings
+) -> list[tuple[str, ...]]:
+    """The groups without the index that `index.engine` does not name."""
+    idle = {"index", "opensearch"} - set(settings.indexes)
+    left = [tuple(role for role in group if role not in idle) for group in groups]
+    found = [group for group in left if group]
+    if not found:
+        raise UsageError(
+            f"--roles: nothing is left to run: index.engine is {settings.index.engine}"
+        )
+    return found

@@ -8,7 +8,7 @@ OPENTRAIL_ARCHIVE_SETTLE).
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from opentrail_aggregator.digest.settings import DigestSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.index.settings import IndexSettings, RetentionSettings
 from opentrail_aggregator.ingest.settings import GrpcSettings, IngestSettings
+from opentrail_aggregator.opensearch.settings import OpenSearchSettings
 from opentrail_aggregator.quarantine.settings import QuarantineSettings
 from opentrail_aggregator.search.settings import SearchSettings
 from opentrail_aggregator.wal.settings import DiskSettings, LogSettings
@@ -70,12 +71,45 @@ class AggregatorSettings:
     consolidate: ConsolidateSettings = field(default_factory=ConsolidateSettings)
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
+    opensearch: OpenSearchSettings = field(default_factory=OpenSearchSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     digest: DigestSettings = field(default_factory=DigestSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     cloudtrail: CloudTrailSettings = field(default_factory=CloudTrailSettings)
+
+    def __post_init__(self) -> None:
+        if "opensearch" in self.indexes and not self.opensearch.url:
+            raise ValueError(
+                f"index.engine: {self.index.engine} needs opensearch.url; write https://host:9200"
+            )
+        if self.search_engine == "opensearch" and "opensearch" not in self.indexes:
+            raise ValueError(
+                "search.engine: opensearch has no events while index.engine is embedded; set "
+                "index.engine to opensearch or both"
+            )
+        if self.search_engine == "embedded" and "index" not in self.indexes:
+            raise ValueError(
+                "search.engine: embedded has no events while index.engine is opensearch; leave "
+                "it auto, or set index.engine to both"
+            )
+
+    @property
+    def indexes(self) -> tuple[str, ...]:
+        """The roles that index, by `index.engine`; their cursors have the same names."""
+        return {
+            "embedded": ("index",),
+            "opensearch": ("opensearch",),
+            "both": ("index", "opensearch"),
+        }[self.index.engine]
+
+    @property
+    def search_engine(self) -> str:
+        """`embedded` or `opensearch`: who answers questions."""
+        if self.search.engine != "auto":
+            return self.search.engine
+        return "embedded" if "index" in self.indexes else "opensearch"
 
     @property
     def place(self) -> Home:
@@ -94,4 +128,13 @@ def load(path: Path | None, overrides: Mapping[str, str] | None = None) -> Aggre
             close = difflib.get_close_matches(name, known, 1)
             hint = f'; did you mean "{close[0]}"?' if close else ""
             raise ConfigError(f'--set: unknown key "{name}"{hint}')
-    return load_settings(AggregatorSettings, path, overrides=overrides)
+    return _with_readers(load_settings(AggregatorSettings, path, overrides=overrides))
+
+
+def _with_readers(settings: AggregatorSettings) -> AggregatorSettings:
+    """The log waits for those indexes that there are."""
+    readers: list[str] = []
+    for name in settings.log.readers:
+        wanted = settings.indexes if name in ("index", "opensearch") else (name,)
+        readers += [each for each in wanted if each not in readers]
+    return replace(settings, log=replace(settings.log, readers=tuple(readers)))

@@ -10,7 +10,15 @@ from pathlib import Path
 from opentrail.clock import SystemClock
 from opentrail.completion import add_completion, completion_of
 from opentrail.errors import ConfigError, OpenTrailError, UsageError
-from opentrail_aggregator.app import DEFAULT_GROUPS, ROLES, SERVING, STEPPING, Parts, parse_groups
+from opentrail_aggregator.app import (
+    DEFAULT_GROUPS,
+    ROLES,
+    SERVING,
+    STEPPING,
+    Parts,
+    groups_in_use,
+    parse_groups,
+)
 from opentrail_aggregator.config import DEFAULT_FILE, AggregatorSettings, load
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.child import ChildSpec
@@ -53,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     """The supervisor: one process for each group of roles."""
     die_with_parent()
     settings = _settings(options)
-    groups = parse_groups(options.roles)
+    groups = groups_in_use(parse_groups(options.roles), settings)
     if any("ingest" in group for group in groups):
         _refuse_without_certificates(settings)
     clock = SystemClock()
@@ -74,7 +82,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.request_stop())
-    report.say(f"opentrail-aggregator {VERSION}: {options.roles} in {home.path}")
+    running = ",".join("+".join(group) for group in groups)
+    report.say(f"opentrail-aggregator {VERSION}: {running} in {home.path}")
     while not supervisor.stopping:
         supervisor.turn(1.0)
         report.look(supervisor.children)

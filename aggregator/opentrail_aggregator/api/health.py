@@ -41,6 +41,11 @@ ALARMS = (
     "ingest.fork",
     "ingest.missing",
     "log.damage",
+    "opensearch.damage",
+    "opensearch.held",
+    "opensearch.hole",
+    "opensearch.missing",
+    "opensearch.template",
     "log.house",
 )
 """How keys begin of what somebody has to look at while everything goes on: it is told as a problem
@@ -49,6 +54,7 @@ and stops neither readiness nor delivery. What is not listed stops delivery."""
 _LAGS = {
     "opentrail_consolidate_lag_seconds": "consolidate",
     "opentrail_index_lag_seconds": "index",
+    "opentrail_opensearch_lag_seconds": "opensearch",
     "opentrail_archive_lag_seconds": "archive",
 }
 

@@ -59,7 +59,8 @@ class StatusHandlers:
         snapshots, health = self._watching.health()
         table = await asyncio.to_thread(self._agents.read)
         now_ns = self._clock.now_ns()
-        stages = ("consolidate", "index")
+        searched = "index" if self._settings.search_engine == "embedded" else "opensearch"
+        stages = ("consolidate", searched)
         lags = [
             max(values(snapshots[role], f"opentrail_{role}_lag_seconds"), default=0.0)
             for role in stages

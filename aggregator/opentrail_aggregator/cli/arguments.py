@@ -124,6 +124,8 @@ the next start goes on where this one was.
     )
     parser.add_argument("--http", metavar="HOST:PORT", help="search and API (127.0.0.1:8470)")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="for agents (127.0.0.1:8471)")
+    parser.add_argument("--opensearch", metavar="URL",
+                        help="index and search there instead of in the home")  # fmt: skip
     parser.add_argument("--watch", metavar="PATH_OR_GLOB", action="append", default=[],
                         help="follow these files; may be given again")  # fmt: skip
     parser.add_argument("--sample", metavar="RATE", nargs="?", type=_rate, const=5.0,
@@ -152,7 +154,7 @@ def _searching(commands: Commands) -> None:
         """\
 Examples:
   opentrail lookup eventName:ConsoleLogin --start 2h
-  opentrail lookup 'userName:alice AND errorCode:*' --limit 200 --output csv > alice.csv
+  opentrail lookup 'userIdentity.userName:alice AND errorCode:*' --limit 200 --output csv > alice.csv
   opentrail lookup '*' --limit 1000000 --output jsonl > all.ndjson   # byte for byte, streamed
 
 """

@@ -71,7 +71,7 @@ def figures_of(status: dict[str, Any]) -> Figures:
         answered=True,
         ready=bool(status.get("ready")),
         received=int(status["received"]),
-        searchable=sum(status["indexed"].values()),
+        searchable=max(status["indexed"].values(), default=0),
         archived=sum(status["archived"].values()),
         waiting_index=int(pending.get("index", 0)),
         waiting_archive=int(pending.get("archive", 0)),

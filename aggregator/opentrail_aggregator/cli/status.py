@@ -73,7 +73,8 @@ def _count_here(home: Path, recount: bool) -> dict[str, Any]:
 def lines_of(found: Mapping[str, Any]) -> list[str]:
     """The status for people."""
     lines = [f"through log position {found['position']:,}, {found['at']}", ""]
-    lines += _equation(found, "indexed", "expired", "index")
+    for name in found["indexed"]:
+        lines += _equation(_of_index(found, name), "indexed", "expired", name)
     lines += _equation(found, "archived", "unselected", "archive")
     agree = "the sums agree" if found["sums_agree"] else "THE SUMS DO NOT AGREE"
     counted = ", everything opened and counted again" if found["recounted"] else ""
@@ -108,6 +109,12 @@ def _equation(found: Mapping[str, Any], done: str, aside: str, sink: str) -> lis
     ]  # fmt: skip
     text = "  + ".join(f"{name} {number:,}" for name, number in parts)
     return [f"received {found['received']:,}  =  {text}"]
+
+
+def _of_index(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The figures of one index where there are two."""
+    expired = found.get("expired_in", {}).get(name, found["expired"])
+    return {**found, "indexed": {name: found["indexed"][name]}, "expired": expired}
 
 
 def _gap(name: str, gap: Mapping[str, Any]) -> str:

@@ -116,6 +116,8 @@ def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSett
         overrides["http.listen"] = options.http
     if options.grpc:
         overrides["grpc.listen"] = options.grpc
+    if options.opensearch:
+        overrides |= {"opensearch.url": options.opensearch, "index.engine": "opensearch"}
     path = configuration_of(home.path)
     settings = settings_of(home.path, overrides)
     refuse_open_plaintext(settings.http)

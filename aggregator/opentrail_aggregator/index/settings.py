@@ -1,7 +1,7 @@
 """How the embedded index is written, and how long it keeps events."""
 
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from opentrail.errors import ConfigError
 from opentrail.limits import MIB, RETENTION_DAYS
@@ -14,6 +14,11 @@ _MEMORY_MIN_BYTES = 15 * MIB
 class IndexSettings:
     """Section `index`."""
 
+    engine: Annotated[
+        Literal["embedded", "opensearch", "both"],
+        "Where events are indexed: in this folder, in OpenSearch (see opensearch.url), or in both "
+        "while moving from one to the other.",
+    ] = "embedded"
     memory_bytes: Annotated[
         int, "Memory in which the busiest event day gathers terms before it writes them."
     ] = 64 * MIB
@@ -25,7 +30,7 @@ class IndexSettings:
     ] = 0.5
     commit_max_seconds: Annotated[
         float, "At most this interval under load; fewer commits leave more time for events."
-    ] = 4.0
+    ] = 8.0
     open_days: Annotated[
         int, "Event days written at once; events of other days are gathered on disk first."
     ] = 3

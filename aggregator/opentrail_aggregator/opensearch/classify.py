@@ -44,7 +44,7 @@ _POISON = frozenset({
     "stream_constraints_exception", "not_x_content_exception", "document_parsing_exception",
     "max_bytes_length_exceeded_exception", "illegal_state_exception",
 })  # fmt: skip
-"""Of single items only; and everything that ends in `_parse_exception`."""
+"""Of single items only; and everything that ends in `parse_exception`."""
 _HOLD = frozenset({
     "security_exception", "validation_exception", "index_closed_exception",
     "index_not_found_exception", "access_control_exception",
@@ -73,7 +73,7 @@ def of_item(status: int, error: Any) -> Judgement:
         return _DONE
     meaning = _common(kind, status)
     if meaning is None:
-        if kind in _POISON or kind.endswith("_parse_exception"):
+        if kind in _POISON or kind.endswith("parse_exception"):
             meaning = Meaning.POISON
         elif status >= 500 or status == 429:
             meaning = Meaning.RETRY

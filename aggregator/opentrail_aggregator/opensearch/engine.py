@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from opentrail.clock import Clock
-from opentrail.errors import UsageError
+from opentrail.errors import OpenTrailError, UsageError
 from opentrail_aggregator.opensearch.classify import Meaning, of_request
 from opentrail_aggregator.opensearch.cluster import Cluster, search_path
 from opentrail_aggregator.opensearch.compile import (
@@ -216,6 +216,24 @@ class OpenSearchEngine:
         assert field is not None
         compiled = compile_query(Term(field, event_id), scope, self._now())
         return self._take(compiled, _GET_MAX, None, self._deadline(deadline))
+
+    def arrived(
+        self, query: Query, log_id: str, after: int, through: int, limit: int, deadline: Deadline
+    ) -> list[Hit]:
+        """The first `limit` and one more behind event position `after`, in the log's order."""
+        deadline.check()
+        try:
+            self._cluster.refresh()
+        except OpenTrailError as error:
+            raise SearchUnavailableError(str(error)) from error
+        positions = {"range": {"opentrail.position": {"gt": after, "lte": through}}}
+        body = {
+            "query": {"bool": {"filter": [query, {"term": {"opentrail.log": log_id}}, positions]}},
+            "sort": [{"opentrail.position": {"order": "asc", "unmapped_type": "long"}}],
+            "size": min(limit + 1, 10_000),
+            "track_total_hits": False,
+        }
+        return [_hit(bytes(each.source)) for each in self._ask(body, deadline).hits.hits]
 
     def close(self) -> None:
         self._cluster.wire.end()

@@ -1,7 +1,7 @@
 """How much one question may ask."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from opentrail.errors import ConfigError
 
@@ -10,6 +10,10 @@ from opentrail.errors import ConfigError
 class SearchSettings:
     """Section `search`."""
 
+    engine: Annotated[
+        Literal["auto", "embedded", "opensearch"],
+        "Which index answers: `auto` is the one there is, the embedded one if there are both.",
+    ] = "auto"
     deadline_seconds: Annotated[
         float, "A query that takes longer is ended with an error that says so."
     ] = 30.0

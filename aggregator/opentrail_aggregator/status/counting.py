@@ -39,10 +39,13 @@ class Stores:
     quarantine: Quarantine
     index: SinkCounter
     archive: SinkCounter
+    also: tuple[SinkCounter, ...] = ()
+    """A second index, while events move from one to the other."""
 
     def figures(self, *, recount: bool = False) -> Figures:
         """All figures at the log's present end."""
         index = self.index.count(recount=recount)
+        also = tuple(each.count(recount=recount) for each in self.also)
         archive = self.archive.count(recount=recount)
         judged = self._judged()
         position = max(self.log.durable_position(), judged.position)
@@ -54,6 +57,7 @@ class Stores:
             quarantined=self.quarantine.count_through(judged.position),
             index=index,
             archive=archive,
+            also=also,
         )
 
     def _judged(self) -> Judged:

@@ -1,12 +1,16 @@
-"""The archive and the embedded index as `status` counts them: each by its own room's figures."""
+"""The archive and the indexes as `status` counts them: each by its own room's figures."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from opentrail_aggregator.home import Home
 from opentrail_aggregator.index.figures import figures
 from opentrail_aggregator.index.figures import recount as _recount
 from opentrail_aggregator.index.generation import Generations
 from opentrail_aggregator.index.reading import OpenDays
+from opentrail_aggregator.opensearch.cluster import Cluster, RefusedError
+from opentrail_aggregator.opensearch.figures import figures as opensearch_figures
+from opentrail_aggregator.opensearch.wire import ConnectionLostError
 from opentrail_aggregator.search.errors import SearchUnavailableError
 from opentrail_aggregator.status.sums import Sink
 
@@ -70,4 +74,31 @@ class IndexCounter:
             aside=found.expired,
             missing=found.missing,
             findings=findings,
+        )
+
+
+@dataclass(slots=True)
+class OpenSearchCounter:
+    """Documents of each day, counted by the server."""
+
+    home: Home
+    cluster: Cluster
+    name: str
+
+    def count(self, *, recount: bool) -> Sink:
+        if not (self.home.log / "durable").exists():
+            return Sink(self.name, 0, 0, 0, 0)  # There is no index before there is a log.
+        try:
+            found = opensearch_figures(self.home, self.cluster)
+        except (ConnectionLostError, RefusedError, SearchUnavailableError) as error:
+            # Nothing is claimed of a server that does not answer; all of it shows as pending.
+            return Sink(self.name, 0, 0, 0, 0, findings=(f"cannot be counted now: {error}",))
+        return Sink(
+            name=self.name,
+            position=found.position,
+            kept=found.kept_total,
+            done=found.indexed + found.earlier,
+            aside=found.expired,
+            staged=found.held,
+            missing=found.missing,
         )

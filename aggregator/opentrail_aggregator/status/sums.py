@@ -62,6 +62,8 @@ class Figures:
     """Events in quarantine that came up to `judged.position`, by the quarantine."""
     index: Sink
     archive: Sink
+    also: tuple[Sink, ...] = ()
+    """A second index, while events move from one to the other."""
 
     @property
     def pending(self) -> dict[str, int]:
@@ -69,7 +71,7 @@ class Figures:
         ahead = self.received - self.received_judged
         return {
             sink.name: ahead + (self.judged.kept - sink.kept) + sink.staged
-            for sink in (self.index, self.archive)
+            for sink in (self.index, *self.also, self.archive)
         }
 
 
@@ -99,6 +101,7 @@ def wrong_figures(figures: Figures) -> list[str]:
     )
     for name, aside, sink in (
         ("indexed", "expired", figures.index),
+        *((f"indexed.{sink.name}", "expired", sink) for sink in figures.also),
         ("archived", "unselected", figures.archive),
     ):
         if sink.missing:
@@ -123,7 +126,7 @@ def equations(figures: Figures) -> list[tuple[str, int, int]]:
     shared = figures.judged.copies + figures.quarantined
     return [
         (sink.name, figures.received, shared + sink.done + sink.aside + pending[sink.name])
-        for sink in (figures.index, figures.archive)
+        for sink in (figures.index, *figures.also, figures.archive)
     ]
 
 
@@ -141,9 +144,10 @@ def described(figures: Figures) -> dict[str, Any]:
         "received": figures.received,
         "duplicates": figures.judged.copies,
         "quarantined": figures.quarantined,
-        "indexed": {figures.index.name: figures.index.done},
+        "indexed": {sink.name: sink.done for sink in (figures.index, *figures.also)},
         "archived": {figures.archive.name: figures.archive.done},
         "expired": figures.index.aside,
+        "expired_in": {sink.name: sink.aside for sink in figures.also},
         "unselected": figures.archive.aside,
         "pending": figures.pending,
         "sums_agree": not wrong,

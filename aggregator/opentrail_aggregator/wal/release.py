@@ -18,6 +18,8 @@ from opentrail_aggregator.wal.cursors import Cursors
 PRESSURE = 0.9
 """Share of log.max_bytes from which the index may be left to catch up from the archive."""
 
+_INDEXES = frozenset({"index", "opensearch"})
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -25,7 +27,7 @@ class Standing:
 
     position: int
     can_catch_up: bool = False
-    """The index: it reads released positions from the archive (`state["can_catch_up"]`)."""
+    """An index: it reads released positions from the archive (`state["can_catch_up"]`)."""
     recoverable_through: int = 0
     """The archive: every event through here is in an object (`state["recoverable_through"]`)."""
 
@@ -42,7 +44,7 @@ def release_through(
     for name in readers:
         standing = standings.get(name, Standing(0))
         limit = standing.position
-        if name == "index" and is_pressed and standing.can_catch_up:
+        if name in _INDEXES and is_pressed and standing.can_catch_up:
             archive = standings.get("archive", Standing(0))
             limit = max(limit, min(archive.position, archive.recoverable_through))
         limits.append(limit)
