@@ -8,7 +8,7 @@ import base64
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,11 @@ def header_of(key_id: str, secret: str) -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(f'{key_id}:{secret}'.encode()).decode()}"}
 
 
+def url_of(client: aiohttp.ClientSession) -> str:
+    """Where the port of `client` is, for clients without its key."""
+    return str(client._base_url).rstrip("/")
+
+
 @contextlib.asynccontextmanager
 async def serving(
     home: Path,
@@ -221,11 +226,11 @@ async def serving(
     stores: ToldStores | None = None,
     arrivals: "ListArrivals | None" = None,
     log: Log | None = None,
-    **changes: str,
+    changes: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, ApiServer]]:
-    """A client of a port that is open inside the block; `changes` of settings, `__` for dots."""
-    overrides = {name.replace("__", "."): value for name, value in changes.items()}
-    settings = load(None, {"home": str(home), "http.listen": "127.0.0.1:0", **overrides})
+    """A client of a port that is open inside the block; `changes` of settings."""
+    overrides = {"home": str(home), "http.listen": "127.0.0.1:0", **(changes or {})}
+    settings = load(None, overrides)
     clock = SystemClock()
     ensure_first_key(settings.place.keys, clock)
     first = read_key_file(settings.place.keys / "local.json")
