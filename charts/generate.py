@@ -28,6 +28,7 @@ Schema = dict[str, Any]
 AGGREGATOR_OWN = {
     "home", "grpc.listen", "grpc.certificate", "grpc.key", "grpc.authority", "http.listen",
     "http.tls", "http.allow_plaintext",
+    "opensearch.authority", "opensearch.password_file", "opensearch.header_file",
 }  # fmt: skip
 AGENT_OWN = {
     "name", "state", "ship.addresses", "ship.allow_plaintext", "ship.tls", "spool.directory",

@@ -19,6 +19,7 @@ BY_SCHEMA = [
     ("aggregator.config.http.listen=0.0.0.0:1", "listen"),
     ("aggregator.config.http.allow_plaintext=true", "allow_plaintext"),
     ("aggregator.config.home=/elsewhere", "home"),
+    ("aggregator.config.opensearch.password_file=/tmp/p", "password_file"),
     ("aggregator.config.archive.destination=tape", "destination"),
     ("aggregator.persistence.size=big", "size"),
     ("aggregator.image.digest=latest", "digest"),
@@ -62,6 +63,9 @@ COMBINATIONS = [
         "monitoring.serviceMonitor.keySecret",
     ),
     ((), ("test.keySecret=k",), "test.keySecret needs"),
+    ((), ("aggregator.config.opensearch.user=u",), "set aggregator.opensearch.existingSecret"),
+    ((), ("aggregator.opensearch.existingSecret=s",), "aggregator.config.opensearch.url is not"),
+    ((), ("aggregator.opensearch.header=true",), "are files of a Secret"),
 ]
 
 

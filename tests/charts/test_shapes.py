@@ -135,7 +135,9 @@ def test_agents_dial_a_name_that_is_in_the_aggregators_certificate() -> None:
     host = address.rpartition(":")[0]
     assert host in shape.one("Certificate", "aggregator")["spec"]["dnsNames"]
     init = rendered(CHART / "ci" / "default-values.yaml").one("StatefulSet")
-    assert host in init["spec"]["template"]["spec"]["initContainers"][0]["args"]
+    (container,) = init["spec"]["template"]["spec"]["initContainers"]
+    (hosts,) = [each["value"] for each in container["env"]]
+    assert host in hosts.split()
 
 
 @pytest.mark.slow

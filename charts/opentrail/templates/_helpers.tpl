@@ -214,6 +214,16 @@ readinessProbe:
 {{- if and $v.test.keySecret (not (and $v.test.existingSecret $v.aggregator.http.exposed)) -}}
 {{- fail "\n\nopentrail: test.keySecret needs test.existingSecret, to send, and aggregator.http.exposed, to look up." -}}
 {{- end -}}
+{{- $search := default dict $v.aggregator.config.opensearch -}}
+{{- if and $search.user (not $v.aggregator.opensearch.existingSecret) -}}
+{{- fail "\n\nopentrail: aggregator.config.opensearch.user needs its password: set aggregator.opensearch.existingSecret." -}}
+{{- end -}}
+{{- if and $v.aggregator.opensearch.existingSecret (not $search.url) -}}
+{{- fail "\n\nopentrail: aggregator.opensearch.existingSecret is set, but aggregator.config.opensearch.url is not." -}}
+{{- end -}}
+{{- if and (or $v.aggregator.opensearch.header $v.aggregator.opensearch.privateAuthority) (not $v.aggregator.opensearch.existingSecret) -}}
+{{- fail "\n\nopentrail: aggregator.opensearch.header and privateAuthority are files of a Secret: set aggregator.opensearch.existingSecret." -}}
+{{- end -}}
 {{- $archive := default dict $v.aggregator.config.archive -}}
 {{- if and $v.aggregator.s3.existingSecret (ne (default "local" $archive.destination) "s3") -}}
 {{- fail "\n\nopentrail: aggregator.s3.existingSecret is set, but aggregator.config.archive.destination is not s3: events would stay on the volume." -}}
