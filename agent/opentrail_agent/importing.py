@@ -34,6 +34,7 @@ from .capture.mapping import Mapping
 from .capture.redact import redactor_of
 from .capture.settings import Kind, MappingSettings, Redact
 from .capture.sight import Sight
+from .capture.sniff import beginning_of, why_not_json
 from .capture.splitter import Layout, Place, Splitter
 
 _CHUNK_BYTES = BATCH_RAW_BYTES
@@ -72,6 +73,8 @@ class ImportResult:
     """Files that changed while they were imported: import them again."""
     left_out: int
     """Files that hold no records by their place (digests, manifests)."""
+    skipped: list[tuple[str, str]]
+    """Path and reason of each file in a folder that does not look like JSON."""
     is_complete: bool
     """Everything was read; False after an interruption: run it again to go on."""
 
@@ -233,6 +236,7 @@ class _Import:
         self._already = 0
         self._imported = 0
         self._left_out = 0
+        self._skipped: list[tuple[str, str]] = []
         self._is_complete = False
 
     def steps(self) -> Iterator[_Step]:
@@ -269,7 +273,7 @@ class _Import:
     def result(self) -> ImportResult:
         return ImportResult(
             self._imported, self._already, self.progress.events, self.progress.refused,
-            self._failed, self._changed, self._left_out, self._is_complete,
+            self._failed, self._changed, self._left_out, self._skipped, self._is_complete,
         )  # fmt: skip
 
     def _find(self) -> Iterator[tuple[Path, int]]:
@@ -283,8 +287,22 @@ class _Import:
                 for name in sorted(names):
                     if is_left_out:
                         self._left_out += 1
-                    else:
+                    elif self._is_taken(Path(folder, name)):
                         yield from self._size_of(Path(folder, name))
+
+    def _is_taken(self, path: Path) -> bool:
+        """Whether a file that was found in a folder looks like records."""
+        try:
+            if path.is_file():
+                with path.open("rb", buffering=0) as file:
+                    why = why_not_json(beginning_of(file.fileno()))
+            else:
+                why = "is no regular file"
+        except OSError:
+            return True  # Said when it is to be read.
+        if why:
+            self._skipped.append((str(path), why))
+        return not why
 
     def _size_of(self, path: Path) -> Iterator[tuple[Path, int]]:
         try:

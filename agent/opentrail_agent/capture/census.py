@@ -28,6 +28,7 @@ from .positions import Entry, Positions, new_generation
 from .ready import Harvest, Ready
 from .recognise import Unsure, families, family, recognise
 from .settings import CaptureSettings, WatchSettings
+from .sniff import Skipped
 
 Key = tuple[int, int]
 
@@ -64,6 +65,7 @@ class Census:
         self._access = Access(metrics, self._make_room)
         self._paths = Paths(self._access.problems)
         self._unsure: dict[Key, tuple[int, int, float]] = {}
+        self._skipped = Skipped(metrics)
         self._failing: set[Follower] = set()
         self._hot: set[Follower] = set()
         self._searched = False
@@ -98,7 +100,7 @@ class Census:
                 follower = self.followers.get(key)
                 if follower is not None:
                     self._see(follower, path, found, now)
-                elif found.st_size:
+                elif found.st_size and not self._skipped.is_known(key, found):
                     # An empty file may yet become a copy of what is known.
                     new.append((path, found, watch))
         for key in [key for key in self.followers if key not in seen]:
@@ -110,8 +112,8 @@ class Census:
             self._adopt(path, found, watch, now, alive)
         if not self._searched and not self.is_unsettled:
             self._search_moved(now)
-        for key in [key for key in self._unsure if key not in seen]:
-            del self._unsure[key]
+        self._unsure = {key: each for key, each in self._unsure.items() if key in seen}
+        self._skipped.keep(seen)
         self._keep_few_open()
         self._access.tell()
         if self._access.problems or self._failing:
@@ -226,6 +228,9 @@ class Census:
             return
         self._unsure.pop(key, None)
         if entry is None:
+            if self._skipped.adds(key, path, watch.path, fd):
+                os.close(fd)
+                return
             entry = self._new_entry(key, path)
         else:
             entry.path = path

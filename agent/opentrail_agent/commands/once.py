@@ -27,6 +27,9 @@ from opentrail_agent.pipe import PipeResult, run_pipe
 from opentrail_agent.ship.heartbeat import Report
 from opentrail_agent.spool.writer import SpoolWriter
 
+_SKIPPED_MAX = 20
+"""Skipped files that are listed one by one."""
+
 
 @dataclass
 class OneSource:
@@ -105,6 +108,10 @@ async def _import(
 def _say_import(result: ImportResult, is_sent: bool) -> int:
     for path, reason in result.failed:
         print(f"{path}: not imported: {reason}", file=sys.stderr)
+    for path, reason in result.skipped[:_SKIPPED_MAX]:
+        print(f"{path}: skipped: {reason}; to import it all the same, name it", file=sys.stderr)
+    if len(result.skipped) > _SKIPPED_MAX:
+        print(f"... and {len(result.skipped) - _SKIPPED_MAX} more", file=sys.stderr)
     for path in result.changed:
         print(f"{path}: changed while it was read; import it again", file=sys.stderr)
     said = f"{result.files} files, {result.events} events"
@@ -114,6 +121,8 @@ def _say_import(result: ImportResult, is_sent: bool) -> int:
         said += f"; {result.already} files had been imported before"
     if result.left_out:
         said += f"; {result.left_out} digests and manifests left out"
+    if result.skipped:
+        said += f"; {len(result.skipped)} files skipped that are no JSON"
     print(said)
     if not (result.is_complete and is_sent):
         print("interrupted; give the same command again to go on", file=sys.stderr)
