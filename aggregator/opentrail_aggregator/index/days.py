@@ -5,8 +5,11 @@ random order. So few days have the engine open at once. Today's and yesterday's 
 are gathered in their records files and then, one after the other, opened, fed and committed: when
 enough has gathered, when it has waited long enough and time allows, or when nothing else is to do.
 
-Commits make events searchable and cost the same for few events as for many. Each open day is
-committed at `commit_seconds`, or less often once commits take more than a third of the time.
+Commits make events searchable and cost the same for few events as for many; small ones also leave
+small segments, which are merged again and again (an event in commits of 2,000 costs twice what it
+costs in commits of 10,000). So each open day is committed at `commit_seconds`, and less often, up
+to `commit_max_seconds`, when commits take more than a third of the time, when events come fast,
+and when what is read is old already: then it is more use to be done sooner.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +26,8 @@ LIVE_DAYS_MAX = 128
 """Days held in any state; beyond, the least recently used is committed and closed."""
 _IDLE_SECONDS = 30.0
 _SLICE_EVENTS = 800
+_FAST_EVENTS = 5_000
+"""Events a second in a day up to which commits are frequent; at twice that they are rarest."""
 _SHARE = 3.0
 """Commits and late days may take one part in this many of the time."""
 
@@ -45,12 +50,15 @@ class Days:
         self._resumable = resumable
         self._files = files
         self._days: dict[str, DayWriter] = {}
-        self._commit_at: dict[str, float] = {}
+        self._committed: dict[str, tuple[float, float]] = {}
+        """When a day's last commit began, and how long it took."""
         self._late: str = ""
         self._late_began = 0.0
         self._late_again_at = 0.0
         self.recent_from = "9999-12-31"
         """Days from this one on (yesterday) are opened as soon as something comes for them."""
+        self.is_behind = False
+        """What comes now has waited long already."""
         self.counted = Counted()
 
     def gather(self, day: str, event: Event) -> bool:
@@ -89,7 +97,7 @@ class Days:
         return self._work_late(now, is_idle=is_idle) or worked
 
     def _work_open(self, name: str, day: DayWriter, now: float) -> bool:
-        if day.uncommitted_events and now >= self._commit_at.get(name, 0.0):
+        if day.uncommitted_events and self._is_due(name, day, now):
             self._commit(name, day)
             return True
         if not day.uncommitted_events and now - day.used_at > _IDLE_SECONDS:
@@ -160,7 +168,7 @@ class Days:
     def close(self, name: str) -> None:
         """Let go of a day; what is not committed is forgotten."""
         day = self._days.pop(name)
-        self._commit_at.pop(name, None)
+        self._committed.pop(name, None)
         if self._late == name:
             self._late = ""
         was_open = day.is_open
@@ -176,7 +184,7 @@ class Days:
         for day in self._days.values():
             day.discard()
         self._days.clear()
-        self._commit_at.clear()
+        self._committed.clear()
         self._late = ""
 
     def _make(self, name: str) -> DayWriter:
@@ -210,10 +218,22 @@ class Days:
         settings = self._settings
         day.open(settings.memory_bytes if is_recent else settings.late_memory_bytes)
 
+    def _is_due(self, name: str, day: DayWriter, now: float) -> bool:
+        """Whether a day with something to commit has waited long enough."""
+        least, most = self._settings.commit_seconds, self._settings.commit_max_seconds
+        if name not in self._committed:
+            return True
+        began, took = self._committed[name]
+        # Counted from the beginning, so that what is written meanwhile waits no longer than that.
+        elapsed = now - began
+        if elapsed < least or elapsed >= most:
+            return elapsed >= most
+        if self.is_behind:
+            return False
+        excess = day.uncommitted_events / elapsed / _FAST_EVENTS - 1
+        return elapsed >= max(took * _SHARE, least + (most - least) * excess)
+
     def _commit(self, name: str, day: DayWriter) -> None:
         began = self._clock.monotonic()
         day.commit()
-        ended = self._clock.monotonic()
-        least, most = self._settings.commit_seconds, self._settings.commit_max_seconds
-        # Counted from the beginning, so that what is written now waits no longer than that.
-        self._commit_at[name] = max(ended, began + min(most, max(least, (ended - began) * _SHARE)))
+        self._committed[name] = began, self._clock.monotonic() - began

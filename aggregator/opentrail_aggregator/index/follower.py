@@ -30,6 +30,8 @@ from opentrail_aggregator.wal.log import LogEntry, LogReader
 READ_BYTES = 64 * 1024
 """Compressed, so one frame as a rule: what one step takes."""
 _STATE_SECONDS = 0.5
+_BEHIND_SECONDS = 3.0
+"""Frames older than this are read by a follower that has something to catch up on."""
 
 
 class Mark(NamedTuple):
@@ -93,11 +95,14 @@ class Follower:
     def read(self, oldest_day: str, max_bytes: int = READ_BYTES) -> int:
         """Take what comes next; the number of frames."""
         lost: deque[Damage] = deque()
+        self.days.is_behind = False
         pairs = read_joined(self._log, self._verdicts, self.read_through, max_bytes, lost.append)
         for entry, verdict in pairs:
             while lost and lost[0].last < entry.position:
                 self._take_damage(lost.popleft())
             self._take(entry, verdict, oldest_day)
+            age = self._clock.now_ns() - entry.appended_at_ns
+            self.days.is_behind = age > _BEHIND_SECONDS * 1_000_000_000
         if not pairs:
             for damage in lost:
                 self._take_damage(damage)
