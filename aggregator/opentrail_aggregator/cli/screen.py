@@ -5,6 +5,7 @@ its last lines shown underneath. Elsewhere their lines are passed on, and a line
 when they changed.
 """
 
+import contextlib
 import shutil
 import sys
 from collections import deque
@@ -44,7 +45,9 @@ class PlainScreen:
         self._due_at = 0.0
 
     def say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        # A disk that is full must not end what waits for space on it; this line is lost.
+        with contextlib.suppress(OSError):
+            print(line, file=self._out, flush=True)
 
     def show(self, figures: Figures) -> None:
         if not figures.answered or figures == self._last:
@@ -57,7 +60,8 @@ class PlainScreen:
             self.say(one_line(figures))
 
     def close(self) -> None:
-        self._out.flush()
+        with contextlib.suppress(OSError):
+            self._out.flush()
 
 
 class TerminalScreen:
@@ -76,8 +80,9 @@ class TerminalScreen:
         self._rate = 0.0
 
     def say(self, line: str) -> None:
-        self._log.write(line + "\n")
-        self._log.flush()
+        with contextlib.suppress(OSError):  # Likewise.
+            self._log.write(line + "\n")
+            self._log.flush()
         self._lines.append(clean(line))
 
     def show(self, figures: Figures) -> None:
@@ -95,7 +100,8 @@ class TerminalScreen:
         self._drawn = len(lines)
 
     def close(self) -> None:
-        self._log.close()
+        with contextlib.suppress(OSError):
+            self._log.close()
 
     def _measure(self, figures: Figures) -> None:
         if not figures.answered:

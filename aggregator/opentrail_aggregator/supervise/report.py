@@ -4,6 +4,7 @@ A process that ended is a problem from that moment until its successor has lived
 one that cannot be started. Health and metrics read it from the supervisor's own status file.
 """
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -68,4 +69,6 @@ class Report:
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    # Standard error may be a file on a disk that is full, or a pipe nobody reads any more.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
