@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFESTS = "OpenTrail-Manifest"
+DIGESTS = "CloudTrail-Digest"
 KEY = re.compile(
     r"AWSLogs/(?P<account>\d{12})/CloudTrail/(?P<region>[a-z0-9-]+)/(?P<day>\d{4}/\d\d/\d\d)/"
     r"(?P=account)_CloudTrail_(?P=region)_\d{8}T\d{4}Z_[A-Za-z0-9]{16}\.json\.gz"
@@ -102,7 +103,7 @@ def _entries(texts: dict[str, bytes], problems: list[str]) -> dict[str, dict[str
 def _read_objects(bucket: Path, entries: dict[str, dict[str, Any]], archive: Archive) -> None:
     for path in sorted(bucket.rglob("*")):
         key = path.relative_to(bucket).as_posix()
-        if path.is_file() and MANIFESTS not in path.parts:
+        if path.is_file() and not {MANIFESTS, DIGESTS} & set(path.parts):
             archive.objects += 1
             if key not in entries:
                 archive.problems.append(f"{key}: in no manifest")

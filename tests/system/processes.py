@@ -68,7 +68,7 @@ class Installation:
 
     def __init__(self, directory: Path) -> None:
         self.home = directory / "home"
-        self.output = directory / "up.log"
+        self.output = directory.with_name(directory.name + ".log")
         self._mark = uuid.uuid4().hex
         self._http, self._grpc = free_port(), free_port()
         self._up: subprocess.Popen[bytes] | None = None
