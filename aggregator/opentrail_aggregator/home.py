@@ -61,6 +61,16 @@ class Home:
         return self.path / "keys"
 
     @property
+    def channels(self) -> Path:
+        """The channels of PutAuditEvents: primary data."""
+        return self.path / "channels"
+
+    @property
+    def trails(self) -> Path:
+        """Since when the trail is there: primary data."""
+        return self.path / "trails"
+
+    @property
     def staging(self) -> Path:
         """Events of parts that are not cut yet; can be made again from the log."""
         return self.path / "staging"

@@ -32,7 +32,7 @@ class Deliveries:
         self._home = home
         self._catalog = catalog
         self._trail_arn = trail_arn
-        self._started_s = _started(home.path / "trails" / "default.json", clock)
+        self._started_s = _started(home.trails / "default.json", clock)
         self._last: tuple[str, float] = ("", 0.0)
 
     def __call__(self) -> Delivered:

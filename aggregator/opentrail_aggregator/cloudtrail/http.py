@@ -112,7 +112,7 @@ def cloudtrail_services(
 ) -> dict[str, AwsService]:
     """What answers requests signed for cloudtrail, cloudtrail-data, sts and organizations."""
     home, install, limits = settings.place, settings.install, settings.cloudtrail
-    store = ChannelStore(home.path / "channels", clock, limits.channels_max)
+    store = ChannelStore(home.channels, clock, limits.channels_max)
     channels = ChannelCalls(store, install.account)
     catalog = Catalog(destination, settings.archive.prefix)
     trail_arn = arn_of(install.home_region, install.account, f"trail/{NAME}")
