@@ -26,6 +26,7 @@ from opentrail_aggregator.api.own_events import OwnEvents, Submit
 from opentrail_aggregator.api.own_record import OwnRecords
 from opentrail_aggregator.api.quarantine import QuarantineHandlers
 from opentrail_aggregator.api.routes import Route, add_routes
+from opentrail_aggregator.api.s3 import S3Service
 from opentrail_aggregator.api.searching import Searching
 from opentrail_aggregator.api.services import AwsService, by_service
 from opentrail_aggregator.api.settings import parse_address, refuse_open_plaintext, url_of
@@ -166,6 +167,7 @@ class ApiServer:
     def _services(self) -> Mapping[str, AwsService]:
         """Who answers AWS's own clients, by the service that a request is signed for."""
         return {
+            "s3": S3Service(self._destination, self._settings.install.home_region),
             **cloudtrail_services(
                 self._settings,
                 self._clock,

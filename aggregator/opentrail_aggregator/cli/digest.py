@@ -27,8 +27,8 @@ def now(options: argparse.Namespace) -> int:
         if clock.monotonic() >= until:
             remove_request(home, request)
             raise OpenTrailError(
-                f"no digest within {options.wait:g} s: the archive is busy or its destination away; "
-                "`opentrail status` says which; or give --wait more seconds"
+                f"no digest within {options.wait:g} s: the archive is busy or its destination is "
+                "away; `opentrail status` says which; or give --wait more seconds"
             )
         clock.pause(POLL_SECONDS)
     for chain, key in sorted(_heads(home).items()):

@@ -22,9 +22,10 @@ Examples:
   opentrail verify
   opentrail verify --output json > report.json
 
-Works on the home folder itself, whether the aggregator runs or not, and reads every object. Stricter
-than `aws cloudtrail validate-logs`: also finds missing newest digests, log files that no digest
-lists, and chains that were begun anew. Exit code 0: whole; 1: something is wrong; 2: could not look.
+Works on the home folder itself, whether the aggregator runs or not, and reads every object.
+Stricter than `aws cloudtrail validate-logs`: also finds missing newest digests, log files that no
+digest lists, and chains that were begun anew.
+Exit code 0: whole; 1: something is wrong; 2: could not look.
 """,
         server=False,
     )

@@ -53,12 +53,14 @@ class ChainCheck:
         self._before: _Before | None = None
         self._broken = False
         """The one before cannot be read: nothing can be said about the link to it."""
+        self._taken: set[str] = set()
         self._seen: dict[str, str] = {}
         self._starts: list[tuple[str, int]] = []
         """Key of each starting digest, and how many follow it, itself included."""
 
     def take(self, key: str, parts: DigestKey, destination: Destination) -> Digest | None:
         """Look at one digest; it is given back if its content can be believed."""
+        self._taken.add(key)
         try:
             digest, data = read_digest(destination, key)
         except DamagedError as error:
@@ -188,11 +190,14 @@ class ChainCheck:
         ) or digest.previousDigestHashAlgorithm != HASH_ALGORITHM:  # fmt: skip
             self._say(key, "names only a part of its predecessor")
             return
-        if self._broken:
+        named = str(digest.previousDigestS3Object)
+        if named not in self._taken:
+            self._say(named[:1024], f"the digest before {key} is missing")
+            return
+        if self._broken or before is None:
             return  # Told already.
-        if before is None or before.key != digest.previousDigestS3Object:
-            self._say(str(digest.previousDigestS3Object)[:1024], f"the digest before {key} is "
-                      "missing")  # fmt: skip
+        if before.key != named:
+            self._say(key, f"names {named} as its predecessor, which is not the one before it")
             return
         if digest.previousDigestS3Bucket != self._bucket:
             self._say(key, f"names a predecessor in bucket {digest.previousDigestS3Bucket}")

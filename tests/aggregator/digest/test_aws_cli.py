@@ -153,14 +153,16 @@ async def test_a_changed_key_of_the_region_and_a_backfill_digest_validate(tmp_pa
 
 
 @pytest.mark.long
-async def test_a_prefix_is_found_through_describe_trails(tmp_path: Path) -> None:
+async def test_a_prefix_is_found_through_describe_trails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = DigestRig(tmp_path, prefix="audit/prod")
     rig.send()
     rig.pass_time(3 * HOUR, step=300)
     rig.role.close()
-    (tmp_path / "aggregator.yaml").write_text("archive: {prefix: audit/prod}\n")
-    async with serving(tmp_path, changes={"archive.prefix": "audit/prod"}) as (client, _):
-        said = await Cli(str(client._base_url), tmp_path).validate(ACCOUNT, REGION)
+    monkeypatch.setenv("OPENTRAIL_ARCHIVE_PREFIX", "audit/prod")
+    async with cli_of(tmp_path) as aws:
+        said = await aws.validate(ACCOUNT, REGION)
     assert said.code == 0, said
     assert said.valid["log"] == (1, 1)
 
@@ -206,7 +208,7 @@ class Tampering:
             gone: "INVALID: not found",
             moved: "INVALID: has been moved from its original location",
             bare: "INVALID: signature verification failed",
-            strange: f"INVALID: public key not found in region {self.region} for fingerprint",
+            strange: "INVALID: public key not found in region us-east-1 for fingerprint 0000",
         }
 
     def spoil_keys(self) -> dict[Path, str]:
