@@ -80,7 +80,9 @@ def found_numbers(installation: Installation, written: int) -> int:
         for line in lines:
             if MARK not in line:
                 continue  # An event about a question like this one.
-            at = line.index(MARK) + len(MARK)
+            if (at := line.find(MARK)) < 0:
+                continue  # An event about this bench's own questions.
+            at += len(MARK)
             number = int(line[at : at + ID_DIGITS], 16)
             if number < written:
                 seen[number] = min(2, seen[number] + 1)

@@ -22,8 +22,6 @@ from .producer import Obligations, Producer, claim_of
 from .records import Record
 
 SHOWN = 5
-# The installation's own account: no record of ours is of it.
-OWN = b'"recipientAccountId":"000000000000"'
 
 
 @dataclass(slots=True)
@@ -70,11 +68,6 @@ def compare(findings: Findings, store: str, owed: dict[str, Record], found: list
     findings.add(f"{store}: duplicates", (claim for claim, n in counted.items() if n > 1))
     findings.add(f"{store}: spurious", spurious)
     findings.add(f"{store}: corrupted", corrupted)
-
-
-def without_own(lines: list[bytes]) -> list[bytes]:
-    """Without the events about questions asked here; this oracle asks many."""
-    return [line for line in lines if OWN not in line]
 
 
 def compare_places(findings: Findings, owed: dict[str, Record], archive: Archive) -> None:
