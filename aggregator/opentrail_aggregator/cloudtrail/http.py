@@ -13,7 +13,6 @@ from aiohttp import web
 from opentrail.clock import Clock
 from opentrail_aggregator.access.keys import AccessKey
 from opentrail_aggregator.access.sigv4 import Credential
-from opentrail_aggregator.api.answers import Unavailable
 from opentrail_aggregator.api.aws_errors import aws_error
 from opentrail_aggregator.api.own_events import OwnEvents
 from opentrail_aggregator.api.searching import Searching
@@ -62,8 +61,6 @@ class CloudTrailHttp:
         )
         try:
             reply = await self._service.answer(call)
-        except Unavailable as error:
-            reply = Reply(503, b"", "", error_code="ServiceUnavailable", error_message=str(error))
         except Exception:
             _log.exception("request %s of %s", call.request_id, call.service)
             raise

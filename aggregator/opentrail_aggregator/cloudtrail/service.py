@@ -8,15 +8,19 @@
 Answers carry the request's id. An error that is not one of AWS's is never told to a caller.
 """
 
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from opentrail.errors import OpenTrailError
 from opentrail_aggregator.access.scope import Action
+from opentrail_aggregator.api.answers import Unavailable
 from opentrail_aggregator.cloudtrail.call import Call, Reply
-from opentrail_aggregator.cloudtrail.errors import ApiError
+from opentrail_aggregator.cloudtrail.errors import ApiError, unavailable
 from opentrail_aggregator.cloudtrail.identity_calls import (
     caller_identity,
     describe_organization,
@@ -32,6 +36,8 @@ TARGETS = ("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "CloudTrail
 ORGANIZATIONS_TARGET = "AWSOrganizationsV20161128"
 SERVICES = ("cloudtrail", "cloudtrail-data", "organizations", "sts")
 DATA_PATH = "/PutAuditEvents"
+_log = logging.getLogger(__name__)
+_REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 
 Answerer = Callable[[Call, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -64,22 +70,33 @@ class Service:
         """What the caller gets."""
         named = _Named()
         try:
+            # It becomes part of ARNs and of the names of files, and was written by a stranger.
+            if _REGION.fullmatch(call.region) is None:
+                raise ApiError("AccessDeniedException", "The signature names no region.")
             if call.service == "sts":
                 body, content_type = self._sts(call, named), "text/xml"
             elif call.service == "organizations":
                 body, content_type = self._organizations(call, named), JSON
             else:
                 body, content_type = await self._cloudtrail(call, named), JSON
+        except Unavailable as error:
+            return self._failed(named, unavailable(str(error)))
+        except OpenTrailError as error:
+            _log.error("request %s: %s", call.request_id, error)
+            return self._failed(named, unavailable("A store cannot be read; see the log."))
         except ApiError as error:
-            return Reply(
-                error.status, b"", "", operation=named.operation, read_only=named.read_only,
-                parameters=named.parameters, error_code=error.code, error_message=error.message,
-            )  # fmt: skip
+            return self._failed(named, error)
         if call.service == "cloudtrail-data":
             content_type = "application/json"
         return Reply(
             200, body, content_type, {"x-amzn-RequestId": call.request_id},
             operation=named.operation, read_only=named.read_only, parameters=named.parameters,
+        )  # fmt: skip
+
+    def _failed(self, named: _Named, error: ApiError) -> Reply:
+        return Reply(
+            error.status, b"", "", operation=named.operation, read_only=named.read_only,
+            parameters=named.parameters, error_code=error.code, error_message=error.message,
         )  # fmt: skip
 
     async def _cloudtrail(self, call: Call, named: _Named) -> bytes:
@@ -140,8 +157,10 @@ def _check_right(call: Call, name: str, action: Action) -> None:
             "AccessDeniedException",
             f"The access key {call.key_id} has the role {call.role}, which may not {name}.",
         )
-    if call.region == ALL_REGIONS and name == "LookupEvents":
-        return
+    if call.region == ALL_REGIONS:
+        if name == "LookupEvents":
+            return
+        raise ApiError("AccessDeniedException", "The region `all` is for LookupEvents only.")
     if not call.scope.covers_region(call.region):
         raise ApiError(
             "AccessDeniedException", f"The access key {call.key_id} is not for {call.region}."

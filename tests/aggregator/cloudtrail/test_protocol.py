@@ -120,6 +120,30 @@ def test_what_is_no_request_has_awss_name(
     assert error_of(signed(served, body, target)) == (400, code)
 
 
+@pytest.mark.parametrize("region", ["..", ".", "US-EAST-1", "a b", "x" * 41, "a%2f"])
+def test_what_is_no_region_reaches_no_store(served: Served, region: str) -> None:
+    for name in ("ListPublicKeys", "ListChannels", "LookupEvents"):
+        answer = signed(served, b"{}", f"{LONG}.{name}", region=region)
+        assert error_of(answer) == (400, "AccessDeniedException")
+
+
+def test_the_region_all_is_for_looking_only(served: Served) -> None:
+    for name in ("ListPublicKeys", "ListChannels", "DescribeTrails"):
+        answer = signed(served, b"{}", f"{LONG}.{name}", region="all")
+        assert error_of(answer) == (400, "AccessDeniedException")
+    assert signed(served, b"{}", f"{LONG}.LookupEvents", region="all")[0] == 200
+
+
+def test_a_damaged_store_is_a_503_that_names_no_path(tmp_path: Path) -> None:
+    with serving(tmp_path) as served:
+        served.settings.place.channels.mkdir()
+        (served.settings.place.channels / "channels.json").write_text("{")
+        answer = signed(served, b"{}", f"{LONG}.ListChannels")
+        assert error_of(answer) == (503, "ServiceUnavailable")
+        assert str(tmp_path).encode() not in answer[2]
+        assert served.log.own()[-1]["eventName"] == "ListChannels"
+
+
 def test_an_error_carries_the_request_id_that_the_history_has(served: Served) -> None:
     _, headers, _ = signed(served, b'{"Name":"nothing"}', f"{LONG}.GetTrail")
     own = served.log.own()[-1]
