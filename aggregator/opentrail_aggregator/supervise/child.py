@@ -11,7 +11,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from opentrail_aggregator.supervise.parent import PARENT_VARIABLE
+from opentrail_aggregator.supervise.parent import (
+    PARENT_VARIABLE,
+    ask_to_die_with_parent,
+)
 from opentrail_aggregator.supervise.restarts import Restarts
 
 LINE_MAX_BYTES = 4096
@@ -93,6 +96,8 @@ class Child:
             # A group of its own: Ctrl-C in the terminal reaches the parent only, which then ends
             # its children in order.
             process_group=0,
+            # Before it is a Python that could ask for it itself: on a busy machine that takes long.
+            preexec_fn=ask_to_die_with_parent,
         )
         os.set_blocking(self.output_fd, False)
         self.pidfd = os.pidfd_open(self._process.pid)

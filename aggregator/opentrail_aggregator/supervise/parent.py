@@ -18,6 +18,16 @@ PARENT_VARIABLE = "OPENTRAIL_PARENT"
 """The parent's process id, set by whoever starts a child; how the child knows it came too late."""
 
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def ask_to_die_with_parent() -> None:
+    """Ask the kernel to kill this process with its parent; for between fork and exec.
+
+    Does nothing but one system call: other threads of the parent may have held any lock at the
+    fork. Whether the parent was alive by then is for `die_with_parent` to find out.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -30,8 +40,7 @@ def die_with_parent(parent: int | None = None) -> None:
         if not text.isdigit():
             return
         parent = int(text)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
     # The parent may have died before the kernel was asked: then nobody would send the signal.
