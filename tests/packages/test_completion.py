@@ -2,7 +2,9 @@
 
 import argparse
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -69,11 +71,8 @@ def test_zsh_runs_the_script_of_bash(parser: Callable[[], argparse.ArgumentParse
     assert script.splitlines()[2:] == completion_of(parser(), "bash").splitlines()[1:]
 
 
-@pytest.mark.parametrize("command", ["opentrail-agent", "opentrail-aggregator"])
+@pytest.mark.parametrize("command", ["opentrail", "opentrail-agent", "opentrail-aggregator"])
 def test_the_command_prints_it(command: str) -> None:
-    import sys
-    from pathlib import Path
-
     done = subprocess.run(
         [str(Path(sys.executable).parent / command), "completion", "bash"],
         capture_output=True, text=True, timeout=30,

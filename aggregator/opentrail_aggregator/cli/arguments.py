@@ -3,6 +3,7 @@
 import argparse
 from typing import TypeAlias
 
+from opentrail.completion import add_completion
 from opentrail_aggregator.cli.proof_arguments import add_proof_commands
 from opentrail_aggregator.version import VERSION
 
@@ -61,6 +62,7 @@ Try it:
     _keys(commands)
     _env(commands)
     _status(commands)
+    add_completion(commands).set_defaults(module="completion", function="show")
     return parser
 
 
