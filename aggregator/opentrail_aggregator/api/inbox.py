@@ -11,6 +11,8 @@ from opentrail_aggregator.home import Home
 from opentrail_aggregator.ingest.control import ControlClient
 
 OWN_SECONDS = 5.0
+OWN_STOPPING_SECONDS = 1.0
+"""At a stop ingest may be gone first, and nothing waits long for it."""
 
 
 class Inbox:
@@ -18,6 +20,8 @@ class Inbox:
 
     def __init__(self, home: Home) -> None:
         self._client = ControlClient(home)
+        self.own_seconds = OWN_SECONDS
+        """How long a call waits for its own event."""
 
     async def append(self, kind: str, body: dict[str, Any]) -> int:
         """Write a control frame; its position, once it is durable."""
@@ -29,7 +33,7 @@ class Inbox:
 
     def submit_own(self, agent: str, payload: bytes) -> int:
         """The same for the events of this port itself, and blocking; a caller waits for it."""
-        return self._client.submit(agent, payload, OWN_SECONDS)
+        return self._client.submit(agent, payload, self.own_seconds)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -21,7 +21,7 @@ from opentrail_aggregator.api.archive import ArchiveHandlers
 from opentrail_aggregator.api.arrivals import Arrivals
 from opentrail_aggregator.api.aws_errors import aws_error
 from opentrail_aggregator.api.events import EventHandlers
-from opentrail_aggregator.api.inbox import Inbox
+from opentrail_aggregator.api.inbox import OWN_STOPPING_SECONDS, Inbox
 from opentrail_aggregator.api.own_events import OwnEvents, Submit
 from opentrail_aggregator.api.own_record import OwnRecords
 from opentrail_aggregator.api.quarantine import QuarantineHandlers
@@ -100,6 +100,7 @@ class ApiServer:
         async with self.serving():
             await stop.wait()
             self._watching.stopping = True
+            self._inbox.own_seconds = OWN_STOPPING_SECONDS
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
