@@ -31,7 +31,7 @@ def now(options: argparse.Namespace) -> int:
                 "away; `opentrail status` says which; or give --wait more seconds"
             )
         clock.pause(POLL_SECONDS)
-    for chain, key in sorted(_heads(home).items()):
+    for chain, key in sorted(_heads(home).items(), key=lambda item: item[1]):
         if before.get(chain) != key:
             print(key)
     return 0

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from opentrail.clock import SystemClock
 from opentrail_aggregator.archive.destination import DestinationError, ObjectInfo
 from opentrail_aggregator.archive.keys import time_text
 from opentrail_aggregator.archive.local_directory import LocalDirectory
@@ -273,3 +274,38 @@ def test_a_destination_that_is_away_delays_digests_and_loses_none(tmp_path: Path
     assert len(rig.digests()) == 4
     assert rig.metrics.snapshot()["problems"] == []
     assert rig.check().problems == []
+
+
+class Slow(LocalDirectory):
+    """A destination that takes its time, as a server does."""
+
+    @property
+    def blocks(self) -> bool:
+        return True
+
+    def put_if_absent(self, key: str, staged: Path, info: ObjectInfo) -> bool:
+        SystemClock().pause(0.05)
+        return super().put_if_absent(key, staged, info)
+
+
+def test_a_slow_destination_holds_no_step_up(tmp_path: Path) -> None:
+    rig = DigestRig(tmp_path)
+    rig.destination = Slow(rig.home, "opentrail")
+    rig.start()
+    rig.send()
+    clock, longest = SystemClock(), 0.0
+    for _ in range(4 * 60):
+        rig.clock.advance(60)
+        for _ in range(30):
+            before = clock.monotonic()
+            rig.role.step()
+            longest = max(longest, clock.monotonic() - before)
+        clock.pause(0.001)
+    for _ in range(200):
+        rig.clock.advance(1)
+        rig.role.step()
+        clock.pause(0.01)
+    rig.role.close()
+    assert len(rig.digests()) == 4
+    assert rig.check().problems == []
+    assert longest < 1.0

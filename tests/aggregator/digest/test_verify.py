@@ -169,6 +169,17 @@ def test_a_digest_signed_with_a_foreign_key_is_found(copy: Copy, tmp_path: Path)
     assert any("not ours" in each for each in copy.problems())
 
 
+def test_what_retention_removed_is_counted_and_no_fault(tmp_path: Path) -> None:
+    rig = DigestRig(tmp_path, retention="1d")
+    busy(rig, 2)
+    rig.pass_time(30 * HOUR, step=1800)
+    assert rig.object_keys() == []
+    report = rig.check()
+    assert report.problems == []
+    assert report.removed >= 4
+    assert report.log_files == 0
+
+
 def tamper(copy: Copy, choose: random.Random) -> str:
     """One random change that anybody with the bucket could make; what was done."""
     keys = copy.keys()
