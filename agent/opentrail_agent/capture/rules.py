@@ -43,6 +43,11 @@ PAIR_VALUES = frozenset((b"value", b"values"))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 _JOINT = re.compile(rb"[_\-]")
 _STEM_MIN = 6
+# A text is thinned out before stems are looked for: a third of it is left, and what is not in the
+# thin text was not in the whole one.
+_THIN = b"bcdfghijklmnopqrstvwxyz"
+_LOWER = bytes(range(256)).lower()
+_LEFT_OUT = bytes(set(range(256)) - set(_THIN + _THIN.upper()))
 # Of letters and joints; no encoder escapes them, so who does so hides something.
 SUSPICIOUS_ESCAPE = re.compile(rb"\\u00(?:2d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])")
 
@@ -56,6 +61,8 @@ class Rules:
     rule_of: dict[bytes, str]
     stems: tuple[bytes, ...]
     """One of these is in every text, in lower case, that holds a key that is meant."""
+    thin_stems: tuple[tuple[bytes, bytes], ...]
+    """Each stem thinned out, and the stem."""
     paths: re.Pattern[str] | None
     steps: tuple[bytes, ...]
     """The last keys of the paths."""
@@ -68,6 +75,11 @@ class Rules:
 
     def has_path(self, path: str) -> bool:
         return self.paths is not None and self.paths.fullmatch(path) is not None
+
+    def likely_stems(self, text: bytes) -> list[bytes]:
+        """The stems that may be in `text`, in any case; those left out are not."""
+        thin_text = text.translate(_LOWER, _LEFT_OUT)
+        return [stem for thin, stem in self.thin_stems if thin in thin_text]
 
     def leave_traces(self, lower: bytes) -> bool:
         """Whether any rule may apply to a text, given in lower case."""
@@ -95,13 +107,15 @@ def rules_of(names: tuple[str, ...] = (), paths: tuple[str, ...] = ()) -> Rules:
         stems.add(first if len(first) >= _STEM_MIN else ending)
     # A text that holds the longer one holds the shorter one.
     fewest = [stem for stem in stems if not any(each in stem for each in stems - {stem})]
+    thin = tuple((stem.translate(_LOWER, _LEFT_OUT), stem) for stem in sorted(fewest))
     steps = tuple(path.lower().rsplit(".", 1)[-1].encode() for path in paths)
     pattern = "|".join(
         r"\.".join("[^.]*" if step == "*" else re.escape(step) for step in path.lower().split("."))
         for path in paths
     )
     return Rules(
-        tuple(rule_of), rule_of, tuple(sorted(fewest)), re.compile(pattern) if paths else None,
+        tuple(rule_of), rule_of, tuple(sorted(fewest)), thin,
+        re.compile(pattern) if paths else None,
         steps,
     )  # fmt: skip
 

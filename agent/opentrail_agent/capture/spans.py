@@ -276,10 +276,13 @@ class Finder:
 
     def find(self, lines: bytes) -> list[Span]:
         """The spans in all of `lines`. The path of a key that was met before is not told again."""
+        stems = self._rules.likely_stems(lines)
+        if not stems and not self._rules.steps and b"\\" not in lines:
+            return []
         lower = lines.lower()
         spans: list[Span] = []
         closely: dict[int, int] = {}  # lines that must be walked over: begin -> end
-        for stem in self._rules.stems:
+        for stem in stems:
             at = lower.find(stem)
             while at >= 0:
                 if not self._settle(lines, lower, at, spans):
