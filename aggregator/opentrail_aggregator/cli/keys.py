@@ -5,6 +5,7 @@ A running aggregator takes every change up with the next request.
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ def create(options: argparse.Namespace) -> int:
     target = Path(options.key_file) if options.key_file else None
     if target is not None and target.exists():
         raise UsageError(f"{target}: is there already; name another file, or remove it first")
+    if target is not None and not os.access(target.absolute().parent, os.W_OK):
+        # Known before the key is made: its secret could be shown to nobody.
+        raise UsageError(f"{target.absolute().parent}: cannot be written to; name another file")
     key, secret = _store(options).create(options.role, scope, options.note)
     pair = KeyPair(key.id, secret)
     if target is not None:

@@ -64,6 +64,13 @@ async def test_a_key_file_is_for_its_owner_only(tmp_path: Path, run: Run) -> Non
         "keys", "create", "reader", "--key-file", str(target), "--home", str(tmp_path)
     )
     assert (code, "is there already" in err) == (2, True)
+    nowhere = str(tmp_path / "none" / "x")
+    before = KeyStore(tmp_path / "keys", SystemClock()).list()
+    code, _, err = await run(
+        "keys", "create", "reader", "--key-file", nowhere, "--home", str(tmp_path)
+    )
+    assert (code, "cannot be written" in err) == (2, True)
+    assert KeyStore(tmp_path / "keys", SystemClock()).list() == before
     target.chmod(0o640)
     with pytest.raises(KeyFileError, match="chmod 600"):
         read_key_file(target)
