@@ -29,6 +29,7 @@ class BulkServer:
         """The fault of every request for which none is listed."""
         self.sizes: list[int] = []
         self.seen: list[dict[str, str]] = []
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -64,7 +65,7 @@ class BulkServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._say(200, [] if "_cat" in self.path else {})
+                self._say(200, {})
 
             def do_PUT(self) -> None:
                 self._read()
@@ -78,6 +79,7 @@ class BulkServer:
                 with server._lock:
                     server.sizes.append(len(body))
                     server.seen.append(dict(self.headers.items()))
+                    server.requests.append((self.path, dict(self.headers.items()), body))
                     fault = server.faults.popleft() if server.faults else server.always
                     if isinstance(fault, tuple):
                         self._say(*fault)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -26,9 +27,12 @@ class OpenSearchNode:
         """`home` is an installation, which is only read; everything written goes to `folder`."""
         self._home = home
         self._java = java
-        self._folder = folder
+        self.folder = folder
         self._heap_mb = heap_mb
         self._process: subprocess.Popen[bytes] | None = None
+        self.context: ssl.SSLContext | None = None
+        """How it is asked where it has https; `authorization` goes along."""
+        self.authorization = ""
         self.use(_free_port())
 
     def use(self, port: int) -> None:
@@ -38,9 +42,9 @@ class OpenSearchNode:
 
     def start(self, **settings: str) -> None:
         """Returns when it answers; further `settings` as opensearch.yml has them."""
-        config = self._folder / "config"
+        config = self.folder / "config"
         for name in ("data", "logs", "tmp"):
-            (self._folder / name).mkdir(exist_ok=True)
+            (self.folder / name).mkdir(exist_ok=True)
         if not config.exists():
             shutil.copytree(self._home / "config", config)
         prefix = ["nice", "-n", "5"]
@@ -54,8 +58,8 @@ class OpenSearchNode:
             "node.name": "n1",
             "http.port": str(self.port),
             "transport.port": str(_free_port()),
-            "path.data": str(self._folder / "data"),
-            "path.logs": str(self._folder / "logs"),
+            "path.data": str(self.folder / "data"),
+            "path.logs": str(self.folder / "logs"),
             "cluster.routing.allocation.disk.threshold_enabled": "false",
             **settings,
         }
@@ -63,7 +67,7 @@ class OpenSearchNode:
         argv = [
             *prefix, str(self._java / "bin" / "java"), f"-Xms{heap}", f"-Xmx{heap}",
             "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Xshare:auto",
-            f"-Djava.io.tmpdir={self._folder}/tmp", f"-Djna.tmpdir={self._folder}/tmp",
+            f"-Djava.io.tmpdir={self.folder}/tmp", f"-Djna.tmpdir={self.folder}/tmp",
             "-Dlog4j2.disable.jmx=true", "-Dlog4j.shutdownHookEnabled=false",
             "-Dfile.encoding=UTF-8", "-Dio.netty.noUnsafe=true",
             "-Dio.netty.noKeySetOptimization=true", "-Dio.netty.allocator.numDirectArenas=0",
@@ -74,9 +78,9 @@ class OpenSearchNode:
         ]  # fmt: skip
         for name, value in options.items():
             argv += ["-E", f"{name}={value}"]
-        with open(self._folder / "console", "ab") as console:
+        with open(self.folder / "console", "ab") as console:
             self._process = subprocess.Popen(
-                argv, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=console, stderr=console
+                argv, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=console, stderr=console
             )
         self._wait()
 
@@ -92,7 +96,7 @@ class OpenSearchNode:
                     return
             except OSError:
                 time.sleep(0.3)
-        said = (self._folder / "console").read_text(errors="replace")[-4000:]
+        said = (self.folder / "console").read_text(errors="replace")[-4000:]
         self.stop()
         raise AssertionError(f"OpenSearch did not start within {START_SECONDS} s: {said}")
 
@@ -100,9 +104,17 @@ class OpenSearchNode:
         self, method: str, path: str, body: Any = None, *, timeout: float = 60
     ) -> tuple[int, Any]:
         """Status and decoded answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection: http.client.HTTPConnection
+        if self.context is not None:
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=timeout, context=self.context
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             headers = {"Content-Type": "application/json"}
+            if self.authorization:
+                headers["Authorization"] = self.authorization
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, headers)
             answer = connection.getresponse()

@@ -142,6 +142,43 @@ def _install_opensearch(folder: Path, version: str) -> None:
     )
 
 
+SECURED = ".0-security"
+
+
+def install_secured(version: str = OPENSEARCH) -> tuple[Path, Path]:
+    """The same with the security plugin in it; its configuration is the caller's."""
+    plain, java = install(version)
+    home = plain.with_name(plain.name + SECURED)
+    if not home.is_dir():
+        with open(plain.parent / "opensearch.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not home.is_dir():
+                _in_place(home, lambda folder: _add_security(plain, folder, version))
+    return home, java
+
+
+def _add_security(plain: Path, folder: Path, version: str) -> None:
+    shutil.copytree(plain, folder, dirs_exist_ok=True, copy_function=os.link)
+    plugin = folder / "plugins" / "opensearch-security"
+    plugin.mkdir()
+    with tempfile.TemporaryDirectory() as zips:
+        copy = ["mvn", "-q", "-B", "dependency:copy"]
+        artifact = f"org.opensearch.plugin:opensearch-security:{version}.0:zip"
+        _run([*copy, f"-Dartifact={artifact}", f"-DoutputDirectory={zips}"])
+        (packed,) = Path(zips).glob("*.zip")
+        with zipfile.ZipFile(packed) as opened:
+            opened.extractall(plugin)
+        # The plugin calls it and does not bring it.
+        artifact = "org.apache.commons:commons-collections4:4.4"
+        _run([*copy, f"-Dartifact={artifact}", f"-DoutputDirectory={plugin}"])
+    descriptor = plugin / "plugin-descriptor.properties"
+    lines = descriptor.read_text().splitlines()
+    # It names a module that is in no registry and that nothing here needs.
+    lines = ["extended.plugins=" if each.startswith("extended.") else each for each in lines]
+    descriptor.write_text("\n".join(lines) + "\n")
+    shutil.move(plugin / "config", folder / "security-config")
+
+
 def _run(command: list[str]) -> None:
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=_MAVEN_SECONDS, stdin=subprocess.DEVNULL

@@ -71,12 +71,12 @@ class Cluster:
 
     def days(self) -> set[str]:
         """The event days that have an index."""
-        path = f"/_cat/indices/{mapped.ALIAS}-*?h=index&format=json&expand_wildcards=all"
+        path = f"/_resolve/index/{mapped.ALIAS}-*?expand_wildcards=all"
         answer = self.wire.ask("GET", path)
         if answer.status == 404:
             return set()
         found = accepted("listing the days", answer)
-        days = {mapped.day_of_index(each["index"]) for each in found} - {""}
+        days = {mapped.day_of_index(each["name"]) for each in found.get("indices", ())} - {""}
         with self._lock:
             self._days = set(days)
         return days

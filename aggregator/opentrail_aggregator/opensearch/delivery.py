@@ -26,7 +26,7 @@ from opentrail_aggregator.opensearch.wire import NDJSON, ConnectionLostError
 
 _PAUSE_MIN, _PAUSE_MAX = 0.2, 20.0
 _LOST_BEFORE_SPLIT = 3
-_PATH = "/_bulk?require_alias=false&filter_path=errors,items.*.status,items.*.error"
+_PATH = "/_bulk?require_alias=false&filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
 _WAIT_SLICE = 0.25
 
 

@@ -13,6 +13,7 @@ own search asks, so its answers do not depend on the form.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -94,6 +95,7 @@ class Document:
         self.form, self.body = _written(self.event, self.log_id, shape, is_fallback=True)
 
 
+@lru_cache(maxsize=4_096)
 def moment(seconds: int) -> str:
     """The time as a date that OpenSearch takes; the calendar's ends stand for what lies beyond."""
     clamped = min(max(seconds, -62_135_596_800), 253_402_300_799)
@@ -182,7 +184,7 @@ def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
     if type(address) is str and (written := address_of(address)):
         own["address"] = written
     created = _at(record, _CREATED_PATH)
-    if type(created) is str and (seconds := parse_time(created)) is not None:
+    if type(created) is str and (seconds := _seconds(created)) is not None:
         own["created"] = seconds
     for field, path in zip(NUMBER_FIELDS, _NUMBER_PATHS, strict=True):
         value = _at(record, path)
@@ -195,13 +197,26 @@ def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
     return own
 
 
+_SHORT_CHARACTERS = 200
+
+
 def words_text(text: str) -> str:
     """The words of a text with spaces between them: the server has nothing left to decide."""
+    return _short_words(text) if len(text) <= _SHORT_CHARACTERS else _words(text)
+
+
+def _words(text: str) -> str:
     words = " ".join(WORD.findall(text)).lower()
-    if len(text) * 4 < TOKEN_MAX_BYTES or longest_word_bytes(text) < TOKEN_MAX_BYTES:
+    if (text.isascii() and len(text) < TOKEN_MAX_BYTES) or (
+        longest_word_bytes(text) < TOKEN_MAX_BYTES
+    ):
         return words
     # A word too long keeps its place, so that its neighbours do not become neighbours.
     return " ".join("-" if len(w.encode()) >= TOKEN_MAX_BYTES else w for w in words.split(" "))
+
+
+# Names, addresses and places are the same in event after event.
+_short_words = lru_cache(maxsize=32_768)(_words)
 
 
 def normalised(record: dict[str, Any]) -> dict[str, Any]:
@@ -241,6 +256,9 @@ def _plain(value: Any, depth: int) -> Any:
         return value
     # Numbers as they were written: a text says more digits than any number type holds.
     return _cut(str(value) if isinstance(value, NumberText) else scalar_text(value))
+
+
+_seconds = lru_cache(maxsize=8_192)(parse_time)
 
 
 def _cut(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 from urllib.parse import urlsplit
 
 from opentrail.limits import MIB
@@ -27,6 +27,12 @@ class OpenSearchSettings:
         "File with the value of the header Authorization (`Bearer …`, `ApiKey …`), in place of a "
         "user and password.",
     ] = None
+    aws_region: Annotated[
+        str, "Region of a domain managed by AWS: requests are signed (SigV4) for it."
+    ] = ""
+    aws_service: Annotated[
+        Literal["es", "aoss"], "What is signed for: es (a domain) or aoss (serverless)."
+    ] = "es"
     shards: Annotated[int, "Primary shards of each day's index, from the next day on."] = 1
     replicas: Annotated[int, "Copies of each shard."] = 1
     refresh: Annotated[str, "How soon new events are searchable, as OpenSearch writes it."] = "1s"
@@ -47,6 +53,8 @@ class OpenSearchSettings:
             raise ValueError("user and password_file belong together")
         if self.user and self.header_file is not None:
             raise ValueError("header_file stands in place of user and password_file")
+        if self.aws_region and (self.user or self.header_file is not None):
+            raise ValueError("aws_region stands in place of user, password_file and header_file")
         for name, most in (("shards", 1024), ("senders", 16)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name}: {getattr(self, name)} is not from 1 to {most}")

@@ -21,6 +21,7 @@ import orjson
 
 from opentrail.errors import ConfigError, OpenTrailError
 from opentrail_aggregator.opensearch.settings import OpenSearchSettings
+from opentrail_aggregator.opensearch.signing import Signer
 
 ANSWER_MAX_BYTES = 512 << 20
 JSON = "application/json"
@@ -58,6 +59,7 @@ class Wire:
         self._path = parts.path.rstrip("/")
         self._local = threading.local()
         self._connections: set[http.client.HTTPConnection] = set()
+        self._signer: Signer | None = None
         self._files = tuple(
             each
             for each in (settings.authority, settings.password_file, settings.header_file)
@@ -80,6 +82,8 @@ class Wire:
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
         headers = {"Content-Type": content_type, **self._local.headers}
+        if self._settings.aws_region:
+            headers = self._signed(method, path, body, headers)
         try:
             connection.request(method, self._path + path, body, headers)
             answer = connection.getresponse()
@@ -93,6 +97,15 @@ class Wire:
         if answer.will_close:
             self.close()
         return Answer(answer.status, data)
+
+    def _signed(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        if self._signer is None:
+            self._signer = Signer(self._settings.aws_region, self._settings.aws_service)
+        parts = urlsplit(self._settings.url)
+        url = f"{parts.scheme}://{parts.netloc}{self._path}{path}"
+        return self._signer.headers(method, url, body, {**headers, "Host": parts.netloc})
 
     def close(self) -> None:
         """Let this thread's connection go."""

@@ -62,5 +62,5 @@ def test_what_does_not_fit_together_is_refused_before_anything_starts(
 
 
 def test_opensearch_without_an_address_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="needs opensearch.url"):
+    with pytest.raises(ConfigError, match=r"needs opensearch\.url"):
         load(None, {"home": str(tmp_path), "index.engine": "opensearch"})

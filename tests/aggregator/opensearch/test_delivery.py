@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
 from opentrail.settings import Seconds
+from opentrail_aggregator.access.sigv4 import Request, verify
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.opensearch.cluster import Cluster
 from opentrail_aggregator.opensearch.delivery import Batch, Sender, StoppedError
@@ -210,3 +212,19 @@ def test_a_header_from_a_file_goes_along(tmp_path: Path) -> None:
     rig.send(1)
     rig.close()
     assert rig.server.seen[0]["Authorization"] == "ApiKey abc"
+
+
+def test_requests_to_a_managed_domain_are_signed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    rig = Rig(aws_region="eu-west-1")
+    rig.send(3)
+    rig.close()
+    ((path, headers, body),) = rig.server.requests
+    place, _, query = path.partition("?")
+    request = Request("POST", place, query, tuple(headers.items()), body)
+    credential = verify(
+        request, lambda key: "secret" if key == "AKIATEST" else None, SystemClock().now_ns() / 1e9
+    )
+    assert (credential.region, credential.service) == ("eu-west-1", "es")

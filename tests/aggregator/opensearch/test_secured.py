@@ -1,0 +1,81 @@
+"""A real OpenSearch with https, passwords and the role that docs/opensearch.md gives OpenTrail."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aggregator.opensearch.harness import Room
+from tests.real.opensearch import OpenSearchNode
+from tests.real.opensearch_install import install_secured
+from tests.real.opensearch_secured import PASSWORD, secure
+
+pytestmark = pytest.mark.long
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "opensearch.md"
+
+
+def documented_role() -> str:
+    found = re.search(r"```yaml\n(cluster_permissions:.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def secured(
+    opensearch_node: OpenSearchNode, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OpenSearchNode]:
+    home, java = install_secured()
+    node = OpenSearchNode(home, java, tmp_path_factory.mktemp("secured"))
+    secure(node, home, documented_role())
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def make(secured: OpenSearchNode, tmp_path: Path) -> Iterator[Callable[..., Room]]:
+    made: list[Room] = []
+
+    def room(**options: Any) -> Room:
+        made.append(Room(tmp_path / "home", secured.url, **options))
+        return made[-1]
+
+    yield room
+    for each in made:
+        each.close()
+    secured.clear()
+
+
+def test_with_the_documented_role_events_come_in_are_found_and_expire(
+    make: Callable[..., Room], secured: OpenSearchNode, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("not this one\n")
+    authority = secured.folder / "config" / "ca.pem"
+    room = make(days=3, user="ot", password_file=password, authority=authority)
+    room.send(("a", 10), ("edge", 3 * 86_400))
+    room.run_until(lambda: "opensearch.failed" in room.problems())
+    assert "401" in room.problems()["opensearch.failed"]
+    password.write_text(PASSWORD + "\n")
+    room.run(60)
+    assert room.problems() == {}
+    assert room.found() == ["a", "edge"]
+    for _ in range(40):
+        room.clock.advance(86_400 / 40)
+        room.indexer.step()
+    room.run(60)
+    assert room.found() == ["a"]
+    assert room.balance() == (2, 2)
+
+
+def test_a_server_of_another_authority_is_not_spoken_to(
+    make: Callable[..., Room], secured: OpenSearchNode, tmp_path: Path
+) -> None:
+    other = tmp_path / "ca.pem"
+    other.write_bytes((secured.folder / "config" / "node.pem").read_bytes())
+    room = make(authority=other)
+    room.send(("a", 10))
+    room.run_until(lambda: "opensearch.failed" in room.problems())
+    assert "certificate" in room.problems()["opensearch.failed"].lower()
