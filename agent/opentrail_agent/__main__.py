@@ -146,6 +146,10 @@ def _once(command: argparse.ArgumentParser, default: str) -> None:
     )
     command.add_argument("--account", default="", help="account of records that name none")
     command.add_argument("--region", default="", help="region of records that name none")
+    command.add_argument(
+        "--redact", choices=("auto", "on", "off"), default="auto",
+        help="hide secrets before anything is kept (default: auto, only of mapped sources)",
+    )  # fmt: skip
     _with_parent(command)
 
 

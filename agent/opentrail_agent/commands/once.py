@@ -95,6 +95,7 @@ async def _import(
             stop,
             account=options.account or settings.account,
             region=options.region or settings.region,
+            redact=options.redact,
         )
         source.ended = result.is_complete
         source.position = source.size
@@ -161,6 +162,7 @@ async def _pipe(
             name=options.name,
             account=options.account or settings.account,
             region=options.region or settings.region,
+            redact=options.redact,
         )
         source.ended = result.is_complete
         source.position = result.bytes_read
