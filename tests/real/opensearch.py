@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 180
+START_SECONDS = 300
 _NOBODY = 65534
 
 

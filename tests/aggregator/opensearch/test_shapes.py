@@ -117,8 +117,10 @@ def test_the_mapping_is_the_same_after_all_of_them(
         inner = value.get("properties", {}).values()
         return sum(fields(each) for each in inner) + len(inner)
 
-    for index, (name, members) in enumerate(SHAPES.items()):
-        store.send([document(record(members), derived=name, event_id=f"again-{index}")])
+    store.send(
+        document(record(members), derived=name, event_id=f"again-{index}")
+        for index, (name, members) in enumerate(SHAPES.items())
+    )
     _, found = opensearch_node.ask("GET", "/opentrail-events-*/_mapping")
     sizes = {fields(each["mappings"]) for each in found.values()}
     assert len(sizes) == 1, "a field was added by an event"
