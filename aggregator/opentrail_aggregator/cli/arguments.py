@@ -156,7 +156,7 @@ def _searching(commands: Commands) -> None:
         """\
 Examples:
   opentrail lookup eventName:ConsoleLogin --start 2h
-  opentrail lookup 'userIdentity.userName:alice AND errorCode:*' --limit 200 --output csv > alice.csv
+  opentrail lookup 'userIdentity.userName:alice AND errorCode:*' --limit 200 --output csv > a.csv
   opentrail lookup '*' --limit 1000000 --output jsonl > all.ndjson   # byte for byte, streamed
 
 """
