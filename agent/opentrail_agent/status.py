@@ -7,7 +7,6 @@ from typing import Any
 
 from opentrail.clock import Clock
 from opentrail.files import DISK
-
 from opentrail_agent.metrics import Metrics, publish
 from opentrail_agent.ship.heartbeat import Report
 from opentrail_agent.spool.writer import SpoolWriter
