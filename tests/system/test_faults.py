@@ -172,7 +172,7 @@ def test_a_cloned_agent_is_noticed_and_loses_nothing(
     second.write(400)
     installation.start(second.pattern)
     installation.wait_until_drained(producer.owed.lines)
-    assert b'code="FORK"' in installation.get("/metrics")[1], "no fork was noticed: vacuous"
+    assert b'code="fork"' in installation.get("/metrics")[1], "no fork: vacuous"
     assert "fork" in str(installation.status()["problems"])
     installation.stop()
     shutil.rmtree(original)
