@@ -75,7 +75,6 @@ class Spool:
         self._skip_acknowledged()
         self.held_bytes = self._store.size_bytes
         """Bytes on disk; heads and footers of new segments are counted a little later."""
-        self._uncounted = 0
         self._drop()
 
     @property
@@ -98,6 +97,7 @@ class Spool:
         After an OSError some of them, from the first on, may be durable: `reopen` and compare
         `next_position` before anything is said to anyone.
         """
+        segment = self._store.segment_first
         for batch in batches:
             self._store.append(
                 Kind.BATCH,
@@ -106,14 +106,11 @@ class Spool:
                 refused=batch.refused,
                 now_ns=self._clock.now_ns(),
             )
-            size = HEADER_BYTES + len(batch.payload)
-            self.held_bytes += size
-            self._uncounted += size
+            self.held_bytes += HEADER_BYTES + len(batch.payload)
         crash_point("agent.spool.appended")
         self._store.sync()
         crash_point("agent.spool.synced")
-        if self._uncounted > self._segment_bytes:
-            self._uncounted = 0
+        if self._store.segment_first != segment:
             self.held_bytes = self._store.size_bytes
             self._drop()  # A segment that was acknowledged before it was sealed.
         return self._store.synced_position

@@ -101,6 +101,11 @@ class SegmentStore:
         return positions[0] if positions else self.next_position
 
     @property
+    def segment_first(self) -> int:
+        """First position of the segment that is written to; grows when one is sealed."""
+        return self._segment_first
+
+    @property
     def size_bytes(self) -> int:
         """Bytes on disk of all segments."""
         return sum(
