@@ -1,10 +1,11 @@
 """Every named crash point in the product kills its process there, again and again.
 
 The points are found in the source text.  Each belongs to a scenario that passes it; the process
-dies there each time it comes back, three times where it comes by again, then the installation runs without the
-variable and is judged.  A point that nobody passes fails its test, so that none can look safe
-without having been reached.  What this installation never does within a minute (an hour that ends,
-sixty million ids, another engine) is reached in its room's own tests, which have to name it.
+dies there each time it comes back, three times where it comes by again, then the installation
+runs without the variable and is judged.  A point that nobody passes fails its test, so that none
+can look safe without having been reached.  What this installation never does within a minute (an
+hour that ends, sixty million ids, another engine) is reached in its room's own tests, which have
+to name it.
 """
 
 import re
