@@ -87,7 +87,7 @@ chart: .venv/.tests ## Generate the chart's schema and README again after a chan
 .PHONY: wheels
 wheels: .venv/.runs ## What the images are built from: build/wheels, with every dependency as pinned
 	rm -rf build/wheels
-	$(PIP) wheel --quiet --constraint constraints.txt --wheel-dir build/wheels '.[aggregator,s3]'
+	$(PIP) wheel --quiet --constraint constraints.txt --wheel-dir build/wheels '.[aggregator,opensearch,s3]'
 
 .PHONY: images
 images: wheels ## Build both images with $(CONTAINERS) (docker by default)
