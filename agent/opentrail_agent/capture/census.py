@@ -218,8 +218,9 @@ class Census:
         if (size, modified_ns) != (opened.st_size, opened.st_mtime_ns):
             since = now
         entry = recognise(
-            list(self.positions), device=key[0], inode=key[1], path=path, content=content_of(fd),
-            settled=now - since >= SETTLED_SECONDS, alive=alive,
+            self.positions.joined(each.entry for each in self.followers.values()),
+            device=key[0], inode=key[1], path=path, content=content_of(fd), alive=alive,
+            settled=now - since >= SETTLED_SECONDS, unread=[each.entry for each in self.ready],
         )  # fmt: skip
         if isinstance(entry, Unsure):
             os.close(fd)

@@ -15,6 +15,7 @@ where to look.
 """
 
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,11 @@ class Positions:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def joined(self, in_hand: Iterable[Entry]) -> list[Entry]:
+        """All entries, and those `in_hand` that have a beginning and are not put here yet."""
+        fresh = {entry.key: entry for entry in in_hand if entry.prefix_bytes}
+        return list((self._entries | fresh).values())
 
     def put(self, entry: Entry) -> None:
         self._entries[entry.key] = entry

@@ -1,7 +1,9 @@
 """Whose turn it is to be read, and what is asked of those who read."""
 
 import contextlib
+import itertools
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +27,9 @@ class Ready:
 
     def __bool__(self) -> bool:
         return bool(self.plain or self.gzip)
+
+    def __iter__(self) -> Iterator[Follower]:
+        return itertools.chain(self.plain, self.gzip)
 
     def add(self, follower: Follower) -> None:
         queue = self.gzip if follower.is_gzip else self.plain

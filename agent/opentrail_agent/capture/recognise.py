@@ -30,6 +30,7 @@ class Unsure(enum.Enum):
 
     NOT_LONG_ENOUGH = "begins like a known content, but is still shorter than what was read of it"
     ORIGINAL_LIVES = "holds a known content whose own file is still there"
+    ORIGINAL_UNREAD = "may be a copy of a followed file of which nothing was read yet"
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -59,11 +60,18 @@ def recognise(
     content: Content,
     settled: bool,
     alive: frozenset[tuple[int, int]],
+    unread: Sequence[Entry] = (),
 ) -> Entry | Unsure | None:
     """The entry to go on with, made for this file if it was another's; None: a new content.
 
-    `settled` says that the file has not changed for a while; `alive` which files there are.
+    `settled` says that the file has not changed for a while; `alive` which files there are;
+    `unread` are those whose turn to be read comes: it may turn out a copy of one of them.
     """
+    if _ROTATED.search(path) and any(
+        not entry.prefix_bytes and family(path) in families(entry) and path != entry.path
+        for entry in unread
+    ):
+        return Unsure.ORIGINAL_UNREAD
     same_file = [entry for entry in entries if (entry.device, entry.inode) == (device, inode)]
     for entry in reversed(same_file):
         if entry.is_of(content):

@@ -365,6 +365,27 @@ def test_gzip_after_rotation_doubles_nothing(
     assert not rig.refused
 
 
+def test_gzip_of_a_file_that_was_not_read_yet_doubles_nothing(tmp_path: Path, logs: Path) -> None:
+    path = logs / "z.json"
+    append(logs / "big.json", lines(*range(1000, 9000)))
+    rig = Rig(tmp_path, str(logs / "*"))
+    rig.step()  # The big file fills the batch: the other one is open and waits.
+    append(path, bare(1) + bare(2))
+    rig.clock.advance(2)
+    rig.step()
+    path.rename(logs / "z.json.1")
+    packed = gzip.compress((logs / "z.json.1").read_bytes())
+    (logs / "z.json.1").unlink()
+    (logs / "z.json.1.gz").write_bytes(packed)
+    for _ in range(3):
+        rig.clock.advance(2)
+        rig.step()
+    rig.settle(5)
+    own = [event.id for event in rig.events if b"eventID" not in event.line]
+    assert len(set(own)) == 2, "the copy is known as one, however often it is read"
+    assert len(rig.ids) - len(own) == 8000
+
+
 def test_gzip_while_nobody_looked_gives_what_was_not_read(tmp_path: Path, logs: Path) -> None:
     path = logs / "a.json"
     rig = Rig(tmp_path, str(logs / "a.json*"))
