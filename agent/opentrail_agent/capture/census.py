@@ -289,10 +289,9 @@ class Census:
             return
         if follower.look(follower.file_stat(), now) or follower in self._failing:
             self._wake(follower)
-        settings = self._settings
-        keep = settings.deleted_keep if follower.is_deleted else settings.rotated_keep
+        keeps = self._settings.deleted_keep, self._settings.rotated_keep
         quiet = now - max(follower.unseen_since, follower.grown_at)
-        if quiet >= keep and self._harvest.has_room(follower):
+        if quiet >= keeps[not follower.is_deleted] and self._harvest.has_room(follower):
             self._let_go(key, follower)
 
     def _let_go(self, key: Key, follower: Follower) -> None:
