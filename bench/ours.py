@@ -20,6 +20,7 @@ from bench.weight import Running
 # crc, length, meta length, kind, version, flags, position, appended at, events, refused
 FRAME = struct.Struct("<IIIBBHQqII")
 assert FRAME.size == 40
+ALIGNMENT = 8  # of frames; a head is a multiple of it
 BATCH = 1
 QUIET_SECONDS = 3.0
 
@@ -76,7 +77,7 @@ def events_in_log(home: Path) -> int:
                 if kind == 0:
                     break
                 total += events + refused if kind == BATCH else 0
-                file.seek(length, 1)
+                file.seek(length + -length % ALIGNMENT, 1)
     return total
 
 
@@ -95,8 +96,9 @@ def _with_certificates(directory: Path) -> Path:
 
 
 def _agent_config(directory: Path, home: Path, port: int, corpus: Path) -> str:
-    certificate = next((home / "pki").glob("agent-*.crt"))
+    certificate = home / "pki" / "agent-local.crt"
     return f"""\
+name: local
 state: {directory / "agent-state"}
 capture:
   watch:
