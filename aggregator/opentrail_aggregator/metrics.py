@@ -76,7 +76,6 @@ MetricName = Literal[
     "opentrail_api_own_events_total",  # events about calls and refusals, written to the log
     "opentrail_api_audit_events_total",  # events of PutAuditEvents made durable
     "opentrail_api_audit_refusals_total",  # {code}: items of PutAuditEvents that were refused
-    "opentrail_api_own_events_total",  # events about calls and refusals, written to the log
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
     "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent
