@@ -17,10 +17,9 @@ from bench.machine import cpu_seconds, family, memory
 from bench.peers import PairResult
 from bench.weight import Running
 
-# crc, length, meta length, kind, version, flags, position, appended at, events, refused
-FRAME = struct.Struct("<IIIBBHQqII")
-assert FRAME.size == 40
-ALIGNMENT = 8  # of frames; a head is a multiple of it
+# crc, length, meta length, kind, version, zero, position, appended at, events, refused, synced
+FRAME = struct.Struct("<IIIBBHQqIII")
+assert FRAME.size == 44
 BATCH = 1
 QUIET_SECONDS = 3.0
 
@@ -73,11 +72,11 @@ def events_in_log(home: Path) -> int:
     for path in sorted((home / "log").rglob("*.seg")):
         with open(path, "rb") as file:
             while len(head := file.read(FRAME.size)) == FRAME.size:
-                _, length, _, kind, _, _, _, _, events, refused = FRAME.unpack(head)
+                _, length, _, kind, _, _, _, _, events, refused, _ = FRAME.unpack(head)
                 if kind == 0:
                     break
                 total += events + refused if kind == BATCH else 0
-                file.seek(length + -length % ALIGNMENT, 1)
+                file.seek(length, 1)
     return total
 
 
