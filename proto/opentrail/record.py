@@ -7,6 +7,7 @@ size with a readable eventTime, an account of 12 digits, a region of [a-z0-9-].
 """
 
 import calendar
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -178,16 +179,28 @@ def parse_time(text: str) -> int | None:
     match = _TIME.fullmatch(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    if not (1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 4, month)[1] and year):
+    # The form is checked, so every part is digits in its place.
+    midnight = _midnight(text[:10])
+    hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
+    if midnight is None or hour > 23 or minute > 59 or second > 60:
         return None
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    seconds = calendar.timegm((year, month, day, hour, minute, second))
+    seconds = midnight + hour * 3600 + minute * 60 + second
     if match[7]:
         offset = int(match[8]) * 3600 + int(match[9]) * 60
         seconds -= offset if match[7] == "+" else -offset
     return seconds
+
+
+@functools.lru_cache(maxsize=4096)
+def _midnight(date: str) -> int | None:
+    """Seconds since 1970 when the day `date` (YYYY-MM-DD) begins; None if there is no such day.
+
+    Kept, because the events of years are of few days and the calendar's arithmetic is dear.
+    """
+    year, month, day = int(date[:4]), int(date[5:7]), int(date[8:])
+    if not (year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]):
+        return None
+    return calendar.timegm((year, month, day, 0, 0, 0))
 
 
 def account_of(view: RecordView) -> str:
