@@ -42,22 +42,10 @@ setup: .venv/.tests ## Only the set-up: .venv with what runs and what tests
 .PHONY: test
 test: ## All the set-up, then every check and test except the long ones (12 minutes at most)
 	@$(STAGE) set-up $(MAKE) --no-print-directory .venv/.tests
-	@$(MAKE) --no-print-directory checks
-	@$(STAGE) tests $(BIN)/python -m pytest -m "not long" --durations=15 $(TESTS)
-
-.PHONY: checks
-checks: .venv/.tests ## Only what reads the code: lint, types, imports
 	@$(STAGE) lint $(BIN)/ruff check .
 	@$(STAGE) types $(BIN)/mypy
 	@$(STAGE) imports $(BIN)/lint-imports
-
-# What failed in the last run, alone; a run without failures to repeat is itself a failure.
-AGAIN := --last-failed --last-failed-no-failures none
-.PHONY: test-failed test-long-failed
-test-failed: .venv/.tests
-	@$(STAGE) tests-again $(BIN)/python -m pytest -m "not long" $(AGAIN) $(TESTS)
-test-long-failed: .venv/.tests
-	@$(STAGE) long-tests-again $(BIN)/python -m pytest -m long $(AGAIN) $(TESTS)
+	@$(STAGE) tests $(BIN)/python -m pytest -m "not long" --durations=15 $(TESTS)
 
 .PHONY: test-long
 test-long: .venv/.tests ## Only the long tests: minutes each
