@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19opentrail/v1/ingest.proto\x12\x0copentrail.v1\"\x93\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.opentrail.v1.HelloH\x00\x12$\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.opentrail.v1.BatchH\x00\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x17.opentrail.v1.HeartbeatH\x00\x42\t\n\x07message\"\x83\x01\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\x12\x14\n\x0c\x62ound_log_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0c\n\x04host\x18\x07 \x01(\t\":\n\x05\x42\x61tch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"\xc3\x01\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0ereported_at_ns\x18\x02 \x01(\x03\x12%\n\x07sources\x18\x03 \x03(\x0b\x32\x14.opentrail.v1.Source\x12\x35\n\x07\x66igures\x18\x04 \x03(\x0b\x32$.opentrail.v1.Heartbeat.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"g\n\x06Source\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\x08\"\xa4\x01\n\x11\x41ggregatorMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.opentrail.v1.WelcomeH\x00\x12\x30\n\x0b\x61\x63knowledge\x18\x02 \x01(\x0b\x32\x19.opentrail.v1.AcknowledgeH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.opentrail.v1.RefusalH\x00\x42\t\n\x07message\"\x83\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x03 \x03(\t\x12\x1c\n\x14\x61\x63knowledged_through\x18\x04 \x01(\x04\x12\x17\n\x0f\x62\x61tch_max_bytes\x18\x05 \x01(\r\x12\x0e\n\x06window\x18\x06 \x01(\r\"\x1e\n\x0b\x41\x63knowledge\x12\x0f\n\x07through\x18\x01 \x01(\x04\"\x81\x02\n\x07Refusal\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.opentrail.v1.Refusal.Code\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x96\x01\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03GAP\x10\x01\x12\x08\n\x04\x46ORK\x10\x02\x12\r\n\tTOO_LARGE\x10\x03\x12\x10\n\x0c\x42\x41\x44_CHECKSUM\x10\x04\x12\x08\n\x04\x46ULL\x10\x05\x12\r\n\tWRONG_LOG\x10\x06\x12\x0f\n\x0bNOT_ALLOWED\x10\x07\x12\x10\n\x0c\x42\x41\x44_PROTOCOL\x10\x08\x12\r\n\tMALFORMED\x10\t\"*\n\x0c\x43ontrolFrame\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"/\n\rSubmitRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\x1c\n\x08\x41ppended\x12\x10\n\x08position\x18\x01 \x01(\x04\x32Q\n\x06Ingest\x12G\n\x04Ship\x12\x1a.opentrail.v1.AgentMessage\x1a\x1f.opentrail.v1.AggregatorMessage(\x01\x30\x01\x32\x86\x01\n\x07\x43ontrol\x12<\n\x06\x41ppend\x12\x1a.opentrail.v1.ControlFrame\x1a\x16.opentrail.v1.Appended\x12=\n\x06Submit\x12\x1b.opentrail.v1.SubmitRequest\x1a\x16.opentrail.v1.Appendedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19opentrail/v1/ingest.proto\x12\x0copentrail.v1\"\x93\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.opentrail.v1.HelloH\x00\x12$\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x13.opentrail.v1.BatchH\x00\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x17.opentrail.v1.HeartbeatH\x00\x42\t\n\x07message\"\x94\x01\n\x05Hello\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\x12\x14\n\x0c\x62ound_log_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0c\n\x04host\x18\x07 \x01(\t\x12\x0f\n\x07machine\x18\x08 \x01(\t\":\n\x05\x42\x61tch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"\xc3\x01\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0ereported_at_ns\x18\x02 \x01(\x03\x12%\n\x07sources\x18\x03 \x03(\x0b\x32\x14.opentrail.v1.Source\x12\x35\n\x07\x66igures\x18\x04 \x03(\x0b\x32$.opentrail.v1.Heartbeat.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"g\n\x06Source\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05\x65nded\x18\x06 \x01(\x08\"\xa4\x01\n\x11\x41ggregatorMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.opentrail.v1.WelcomeH\x00\x12\x30\n\x0b\x61\x63knowledge\x18\x02 \x01(\x0b\x32\x19.opentrail.v1.AcknowledgeH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.opentrail.v1.RefusalH\x00\x42\t\n\x07message\"\x83\x01\n\x07Welcome\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06log_id\x18\x02 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x03 \x03(\t\x12\x1c\n\x14\x61\x63knowledged_through\x18\x04 \x01(\x04\x12\x17\n\x0f\x62\x61tch_max_bytes\x18\x05 \x01(\r\x12\x0e\n\x06window\x18\x06 \x01(\r\"\x1e\n\x0b\x41\x63knowledge\x12\x0f\n\x07through\x18\x01 \x01(\x04\"\x81\x02\n\x07Refusal\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.opentrail.v1.Refusal.Code\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x10\n\x08\x65xpected\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x96\x01\n\x04\x43ode\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03GAP\x10\x01\x12\x08\n\x04\x46ORK\x10\x02\x12\r\n\tTOO_LARGE\x10\x03\x12\x10\n\x0c\x42\x41\x44_CHECKSUM\x10\x04\x12\x08\n\x04\x46ULL\x10\x05\x12\r\n\tWRONG_LOG\x10\x06\x12\x0f\n\x0bNOT_ALLOWED\x10\x07\x12\x10\n\x0c\x42\x41\x44_PROTOCOL\x10\x08\x12\r\n\tMALFORMED\x10\t\"*\n\x0c\x43ontrolFrame\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"/\n\rSubmitRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\x1c\n\x08\x41ppended\x12\x10\n\x08position\x18\x01 \x01(\x04\"+\n\x0cRenewRequest\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\t\"7\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x11\n\tauthority\x18\x02 \x01(\t2Q\n\x06Ingest\x12G\n\x04Ship\x12\x1a.opentrail.v1.AgentMessage\x1a\x1f.opentrail.v1.AggregatorMessage(\x01\x30\x01\x32L\n\x08Identity\x12@\n\x05Renew\x12\x1a.opentrail.v1.RenewRequest\x1a\x1b.opentrail.v1.RenewResponse2\x86\x01\n\x07\x43ontrol\x12<\n\x06\x41ppend\x12\x1a.opentrail.v1.ControlFrame\x1a\x16.opentrail.v1.Appended\x12=\n\x06Submit\x12\x1b.opentrail.v1.SubmitRequest\x1a\x16.opentrail.v1.Appendedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +36,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTMESSAGE']._serialized_start=44
   _globals['_AGENTMESSAGE']._serialized_end=191
   _globals['_HELLO']._serialized_start=194
-  _globals['_HELLO']._serialized_end=325
-  _globals['_BATCH']._serialized_start=327
-  _globals['_BATCH']._serialized_end=385
-  _globals['_HEARTBEAT']._serialized_start=388
-  _globals['_HEARTBEAT']._serialized_end=583
-  _globals['_HEARTBEAT_FIGURESENTRY']._serialized_start=537
-  _globals['_HEARTBEAT_FIGURESENTRY']._serialized_end=583
-  _globals['_SOURCE']._serialized_start=585
-  _globals['_SOURCE']._serialized_end=688
-  _globals['_AGGREGATORMESSAGE']._serialized_start=691
-  _globals['_AGGREGATORMESSAGE']._serialized_end=855
-  _globals['_WELCOME']._serialized_start=858
-  _globals['_WELCOME']._serialized_end=989
-  _globals['_ACKNOWLEDGE']._serialized_start=991
-  _globals['_ACKNOWLEDGE']._serialized_end=1021
-  _globals['_REFUSAL']._serialized_start=1024
-  _globals['_REFUSAL']._serialized_end=1281
-  _globals['_REFUSAL_CODE']._serialized_start=1131
-  _globals['_REFUSAL_CODE']._serialized_end=1281
-  _globals['_CONTROLFRAME']._serialized_start=1283
-  _globals['_CONTROLFRAME']._serialized_end=1325
-  _globals['_SUBMITREQUEST']._serialized_start=1327
-  _globals['_SUBMITREQUEST']._serialized_end=1374
-  _globals['_APPENDED']._serialized_start=1376
-  _globals['_APPENDED']._serialized_end=1404
-  _globals['_INGEST']._serialized_start=1406
-  _globals['_INGEST']._serialized_end=1487
-  _globals['_CONTROL']._serialized_start=1490
-  _globals['_CONTROL']._serialized_end=1624
+  _globals['_HELLO']._serialized_end=342
+  _globals['_BATCH']._serialized_start=344
+  _globals['_BATCH']._serialized_end=402
+  _globals['_HEARTBEAT']._serialized_start=405
+  _globals['_HEARTBEAT']._serialized_end=600
+  _globals['_HEARTBEAT_FIGURESENTRY']._serialized_start=554
+  _globals['_HEARTBEAT_FIGURESENTRY']._serialized_end=600
+  _globals['_SOURCE']._serialized_start=602
+  _globals['_SOURCE']._serialized_end=705
+  _globals['_AGGREGATORMESSAGE']._serialized_start=708
+  _globals['_AGGREGATORMESSAGE']._serialized_end=872
+  _globals['_WELCOME']._serialized_start=875
+  _globals['_WELCOME']._serialized_end=1006
+  _globals['_ACKNOWLEDGE']._serialized_start=1008
+  _globals['_ACKNOWLEDGE']._serialized_end=1038
+  _globals['_REFUSAL']._serialized_start=1041
+  _globals['_REFUSAL']._serialized_end=1298
+  _globals['_REFUSAL_CODE']._serialized_start=1148
+  _globals['_REFUSAL_CODE']._serialized_end=1298
+  _globals['_CONTROLFRAME']._serialized_start=1300
+  _globals['_CONTROLFRAME']._serialized_end=1342
+  _globals['_SUBMITREQUEST']._serialized_start=1344
+  _globals['_SUBMITREQUEST']._serialized_end=1391
+  _globals['_APPENDED']._serialized_start=1393
+  _globals['_APPENDED']._serialized_end=1421
+  _globals['_RENEWREQUEST']._serialized_start=1423
+  _globals['_RENEWREQUEST']._serialized_end=1466
+  _globals['_RENEWRESPONSE']._serialized_start=1468
+  _globals['_RENEWRESPONSE']._serialized_end=1523
+  _globals['_INGEST']._serialized_start=1525
+  _globals['_INGEST']._serialized_end=1606
+  _globals['_IDENTITY']._serialized_start=1608
+  _globals['_IDENTITY']._serialized_end=1684
+  _globals['_CONTROL']._serialized_start=1687
+  _globals['_CONTROL']._serialized_end=1821
 # @@protoc_insertion_point(module_scope)

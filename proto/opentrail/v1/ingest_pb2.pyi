@@ -61,6 +61,7 @@ class Hello(google.protobuf.message.Message):
     BOUND_LOG_ID_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     HOST_FIELD_NUMBER: builtins.int
+    MACHINE_FIELD_NUMBER: builtins.int
     protocol: builtins.int
     """1"""
     agent: builtins.str
@@ -73,6 +74,8 @@ class Hello(google.protobuf.message.Message):
     """the log that acknowledged last; empty if none has"""
     version: builtins.str
     host: builtins.str
+    machine: builtins.str
+    """differs between any two running machines; empty if unknown"""
     def __init__(
         self,
         *,
@@ -83,8 +86,9 @@ class Hello(google.protobuf.message.Message):
         bound_log_id: builtins.str = ...,
         version: builtins.str = ...,
         host: builtins.str = ...,
+        machine: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["agent", b"agent", "bound_log_id", b"bound_log_id", "epoch", b"epoch", "host", b"host", "next_sequence", b"next_sequence", "protocol", b"protocol", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["agent", b"agent", "bound_log_id", b"bound_log_id", "epoch", b"epoch", "host", b"host", "machine", b"machine", "next_sequence", b"next_sequence", "protocol", b"protocol", "version", b"version"]) -> None: ...
 
 Global___Hello: typing_extensions.TypeAlias = Hello
 
@@ -384,3 +388,39 @@ class Appended(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["position", b"position"]) -> None: ...
 
 Global___Appended: typing_extensions.TypeAlias = Appended
+
+@typing.final
+class RenewRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CERTIFICATE_REQUEST_FIELD_NUMBER: builtins.int
+    certificate_request: builtins.str
+    """PKCS#10, PEM; its key is new and never leaves the agent"""
+    def __init__(
+        self,
+        *,
+        certificate_request: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate_request", b"certificate_request"]) -> None: ...
+
+Global___RenewRequest: typing_extensions.TypeAlias = RenewRequest
+
+@typing.final
+class RenewResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: builtins.int
+    AUTHORITY_FIELD_NUMBER: builtins.int
+    certificate: builtins.str
+    """PEM"""
+    authority: builtins.str
+    """PEM; every authority to believe from now on"""
+    def __init__(
+        self,
+        *,
+        certificate: builtins.str = ...,
+        authority: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["authority", b"authority", "certificate", b"certificate"]) -> None: ...
+
+Global___RenewResponse: typing_extensions.TypeAlias = RenewResponse

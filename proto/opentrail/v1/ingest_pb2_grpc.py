@@ -97,6 +97,84 @@ class Ingest(object):
             _registered_method=True)
 
 
+class IdentityStub(object):
+    """On the same port: an agent whose certificate the aggregator's own authority made gets the next
+    one, for the same name, in time before it runs out.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Renew = channel.unary_unary(
+                '/opentrail.v1.Identity/Renew',
+                request_serializer=opentrail_dot_v1_dot_ingest__pb2.RenewRequest.SerializeToString,
+                response_deserializer=opentrail_dot_v1_dot_ingest__pb2.RenewResponse.FromString,
+                _registered_method=True)
+
+
+class IdentityServicer(object):
+    """On the same port: an agent whose certificate the aggregator's own authority made gets the next
+    one, for the same name, in time before it runs out.
+    """
+
+    def Renew(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_IdentityServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=opentrail_dot_v1_dot_ingest__pb2.RenewRequest.FromString,
+                    response_serializer=opentrail_dot_v1_dot_ingest__pb2.RenewResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'opentrail.v1.Identity', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('opentrail.v1.Identity', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Identity(object):
+    """On the same port: an agent whose certificate the aggregator's own authority made gets the next
+    one, for the same name, in time before it runs out.
+    """
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/opentrail.v1.Identity/Renew',
+            opentrail_dot_v1_dot_ingest__pb2.RenewRequest.SerializeToString,
+            opentrail_dot_v1_dot_ingest__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ControlStub(object):
     """Served on a unix socket inside the aggregator's home only: how the other roles put their
     decisions and events into the log, whose only writer is ingest.

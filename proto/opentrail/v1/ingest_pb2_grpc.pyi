@@ -82,6 +82,66 @@ class IngestServicer(metaclass=abc.ABCMeta):
 
 def add_IngestServicer_to_server(servicer: IngestServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
+_IdentityRenewType = typing_extensions.TypeVar(
+    '_IdentityRenewType',
+    grpc.UnaryUnaryMultiCallable[
+        opentrail.v1.ingest_pb2.RenewRequest,
+        opentrail.v1.ingest_pb2.RenewResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        opentrail.v1.ingest_pb2.RenewRequest,
+        opentrail.v1.ingest_pb2.RenewResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        opentrail.v1.ingest_pb2.RenewRequest,
+        opentrail.v1.ingest_pb2.RenewResponse,
+    ],
+)
+
+class IdentityStub(typing.Generic[_IdentityRenewType]):
+    """On the same port: an agent whose certificate the aggregator's own authority made gets the next
+    one, for the same name, in time before it runs out.
+    """
+
+    @typing.overload
+    def __init__(self: IdentityStub[
+        grpc.UnaryUnaryMultiCallable[
+            opentrail.v1.ingest_pb2.RenewRequest,
+            opentrail.v1.ingest_pb2.RenewResponse,
+        ],
+    ], channel: grpc.Channel) -> None: ...
+
+    @typing.overload
+    def __init__(self: IdentityStub[
+        grpc.aio.UnaryUnaryMultiCallable[
+            opentrail.v1.ingest_pb2.RenewRequest,
+            opentrail.v1.ingest_pb2.RenewResponse,
+        ],
+    ], channel: grpc.aio.Channel) -> None: ...
+
+    Renew: _IdentityRenewType
+
+IdentityAsyncStub: typing_extensions.TypeAlias = IdentityStub[
+    grpc.aio.UnaryUnaryMultiCallable[
+        opentrail.v1.ingest_pb2.RenewRequest,
+        opentrail.v1.ingest_pb2.RenewResponse,
+    ],
+]
+
+class IdentityServicer(metaclass=abc.ABCMeta):
+    """On the same port: an agent whose certificate the aggregator's own authority made gets the next
+    one, for the same name, in time before it runs out.
+    """
+
+    @abc.abstractmethod
+    def Renew(
+        self,
+        request: opentrail.v1.ingest_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[opentrail.v1.ingest_pb2.RenewResponse, collections.abc.Awaitable[opentrail.v1.ingest_pb2.RenewResponse]]: ...
+
+def add_IdentityServicer_to_server(servicer: IdentityServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
+
 _ControlAppendType = typing_extensions.TypeVar(
     '_ControlAppendType',
     grpc.UnaryUnaryMultiCallable[
