@@ -84,6 +84,14 @@ images: wheels ## Build both images with $(CONTAINERS) (docker by default)
 	    --file packages/docker/$$role.Dockerfile build; \
 	done
 
+.PHONY: sbom
+sbom: .venv/.tests ## The bill of materials of both roles: build/opentrail.cdx.json (CycloneDX)
+	@$(BIN)/python -m packages.supply.bill
+
+.PHONY: audit
+audit: .venv/.tests ## Known holes in what is pinned; it fails also when no advisory service answers
+	@$(BIN)/python -m packages.supply.advisories
+
 .PHONY: bench
 bench: .venv/.runs ## The figures of docs/performance.md (BENCH="name..." for some, --list for names)
 	@$(BIN)/python -m bench.run $(BENCH)
