@@ -90,12 +90,13 @@ def _archive(parts: Parts) -> SteppingRole:
     settings, home = parts.settings, parts.settings.place
     destination = destination_of(settings)
     inbox = Inbox(home.digest / "inbox")
+    log = open_reader(home)
     archiver = Archiver(
         home,
         settings.archive,
         parts.clock,
         parts.metrics,
-        log=open_reader(home),
+        log=log,
         verdicts=VerdictReader(home),
         append_control=ControlClient(home).append,
         destination=destination,
@@ -103,6 +104,7 @@ def _archive(parts: Parts) -> SteppingRole:
         account=settings.install.account,
         home_region=settings.install.home_region,
         on_delivered=inbox.take_note,
+        held_bytes=log.backlog_bytes,
     )
     digester = Digester(
         home,

@@ -8,7 +8,7 @@ that the log may be released. Everything behind it is repeated after a crash wit
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from opentrail.clock import Clock
@@ -21,6 +21,7 @@ from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.gather import Piece, gather, global_position
 from opentrail_aggregator.archive.gzip_member import FRAME_BYTES, OBJECT_MAX_BYTES
+from opentrail_aggregator.archive.marks import Marks
 from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.archive.parts import SIZE, OpenPart, Settling
 from opentrail_aggregator.archive.reporters import Reporters
@@ -30,6 +31,7 @@ from opentrail_aggregator.archive.seals import SEAL_FRAME, AppendControl, cut_na
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.archive.staging.merge import Merge, neighbours_to_merge
 from opentrail_aggregator.archive.staging.store import Staging
+from opentrail_aggregator.archive.state import encode_state, restore_state
 from opentrail_aggregator.archive.trails import DEFAULT_ACCOUNT, DEFAULT_HOME_REGION, Trails
 from opentrail_aggregator.archive.watermark import Watermark
 from opentrail_aggregator.consolidate.joined import read_joined
@@ -37,6 +39,7 @@ from opentrail_aggregator.consolidate.verdict import Verdict, VerdictReader
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.cursors import Cursors
+from opentrail_aggregator.wal.lineage import read_lineage
 from opentrail_aggregator.wal.log import LogEntry, LogReader
 
 CURSOR = "archive"
@@ -52,7 +55,10 @@ _DONE = object()
 
 
 class Archiver:
-    """See above. `append_control` puts seals into the log; without it nothing is ever due."""
+    """See above. `append_control` puts seals into the log; without it nothing is ever due.
+
+    `held_bytes` says what the log holds on disk behind a position.
+    """
 
     name = "archive"
 
@@ -72,11 +78,12 @@ class Archiver:
         home_region: str = DEFAULT_HOME_REGION,
         object_max_bytes: int = OBJECT_MAX_BYTES,
         on_delivered: OnDelivered | None = None,
+        held_bytes: Callable[[int], int] = lambda _: 0,
         files: Files = DISK,
     ) -> None:
         self.settings = settings
         self._home, self._clock, self._metrics, self._files = home, clock, metrics, files
-        self._log, self._verdicts = log, verdicts
+        self._log, self._verdicts, self._held_bytes = log, verdicts, held_bytes
         self._destination = destination or open_destination(home, settings, clock, files)
         self._object_max_bytes = object_max_bytes
         self._sealer = Sealer(
@@ -89,6 +96,7 @@ class Archiver:
         self.trails = Trails(settings.bucket, settings.prefix, account, home_region)
         self._reporters = Reporters(settings.import_idle)
         self._chains: dict[str, ChainHead] = {}
+        self._marks = Marks()
         self._folder = DeliveryFolder(home.staging, files)
         self._deliverer = Deliverer(
             self._destination, self._folder, clock, metrics, settings.s3.workers, on_delivered
@@ -151,10 +159,13 @@ class Archiver:
         self._cursors = Cursors(self._home.log / "cursors", log_id, self._files)
         self._position = staging.position
         if staging.state:
-            self._restore(staging.state)
+            self._kept_total = restore_state(
+                staging.state, self._chains, self.trails, self._reporters, self._marks
+            )
         self._cutter = Cutter(
             staging, self._folder, self.trails, self._reporters, self._chains, self._files,
-            self.settings.gzip_level,
+            self.settings.gzip_level, self._marks,
+            read_lineage(self._home.log, log_id, self._files).follows, lambda: self._position,
         )  # fmt: skip
         for delivery in self._folder.read_all():
             self._deliverer.submit(delivery)
@@ -166,24 +177,10 @@ class Archiver:
         return True
 
     def _state(self) -> dict[str, Any]:
-        chains = {
-            arn: {"sequence": head.sequence, "key": head.key, "sha256": head.sha256}
-            for arn, head in self._chains.items()
-        }
-        return {
-            "kept_total": self._kept_total,
-            "unselected": 0,
-            "gathered_through": self._through(part.first for part in self.open_parts()),
-            "chains": chains,
-            "trails": self.trails.state(),
-            "reporters": self._reporters.state(),
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        self._kept_total = state["kept_total"]
-        self._chains.update({arn: ChainHead(**head) for arn, head in state["chains"].items()})
-        self.trails.restore(state["trails"])
-        self._reporters.restore(state["reporters"])
+        return encode_state(
+            self._kept_total, self._through(part.first for part in self.open_parts()),
+            self._chains, self.trails, self._reporters, self._marks,
+        )  # fmt: skip
 
     # Reading.
 
@@ -226,6 +223,7 @@ class Archiver:
 
     def _take(self, entry: LogEntry, verdict: Verdict) -> None:
         self._appended_at_ns = entry.appended_at_ns
+        self._marks.note(entry.position, entry.appended_at_ns)
         control = self._reporters.observe(entry)
         if control is not None:
             self.trails.observe(control)
@@ -234,6 +232,7 @@ class Archiver:
                 self._ordered_at = (entry.position, verdict.kept_total)
                 return
         elif entry.is_batch:
+            self._marks.note_batch(entry.agent, entry.epoch, entry.position, entry.sequence)
             self._payload_bytes += len(entry.payload)
             imported = live = False
             for place, piece in enumerate(gather(entry, verdict, self.trails)):
@@ -259,9 +258,7 @@ class Archiver:
             first, rest = rest.cut(fitting)
             self._staging.add(piece._replace(slice=first), monotonic)
         position = int(rest.positions[0])
-        order = Order(
-            cut_name(position, place), position, entry.appended_at_ns, SIZE, (piece.key,)
-        )
+        order = Order(cut_name(position, place), position, entry.appended_at_ns, SIZE, (piece.key,))
         self._begin(order)
         while self._cutting is not None:
             self._cut_on()
@@ -316,6 +313,8 @@ class Archiver:
                 self.open_parts(),
                 self._open_bytes(),
                 self._reporters.running_imports(self._clock.now_ns()),
+                global_position(self._position),
+                self._held_bytes(self.archived_through()),
             )
             self._metrics.set("opentrail_archive_position", self._position)
             self._metrics.set("opentrail_archive_open_parts", len(self._staging.parts))
@@ -350,7 +349,10 @@ class Archiver:
         assert self._staging is not None
         assert self._cursors is not None
         self._published = self.archived_through()
-        self._cursors.commit(CURSOR, self._staging.position, {"archived_through": self._published})
+        # Every kept event is selected by the one trail there is, so what is archived can be had
+        # again from the archive.
+        state = {"archived_through": self._published, "recoverable_through": self._published}
+        self._cursors.commit(CURSOR, self._staging.position, state)
 
     def _merge_on(self) -> bool:
         assert self._staging is not None
@@ -372,9 +374,7 @@ class Archiver:
     def archived_through(self) -> int:
         """The frame through which every kept event is in a delivered object."""
         pending = (delivery.first_position for delivery in self._deliverer.pending)
-        return min(
-            self._through(part.first for part in self.open_parts()), self._through(pending)
-        )
+        return min(self._through(part.first for part in self.open_parts()), self._through(pending))
 
     def delivered_through_ns(self) -> int:
         """Every cut made before this time is delivered."""

@@ -4,10 +4,11 @@ What comes out follows from the parts and the position of the cut alone. `Cut.st
 object, the last one the manifest; only then do the parts close and the chain of the trail go on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from opentrail.crash import crash_point
@@ -24,6 +25,7 @@ from opentrail_aggregator.archive.manifest import (
     encode_manifest,
     manifest_key,
 )
+from opentrail_aggregator.archive.marks import Marks
 from opentrail_aggregator.archive.parts import OpenPart
 from opentrail_aggregator.archive.reporters import Reporters
 from opentrail_aggregator.archive.staging.slices import deltas
@@ -66,7 +68,11 @@ class Cutter:
         chains: dict[str, ChainHead],
         files: Files,
         level: int,
+        marks: Marks | None = None,
+        follows: Sequence[str] = (),
+        read_through: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`read_through` is the last frame of which all events are in parts or were cut."""
         self.staging = staging
         self.chains = chains
         self._folder = folder
@@ -74,6 +80,9 @@ class Cutter:
         self._reporters = reporters
         self._files = files
         self._level = level
+        self._marks = marks or Marks()
+        self._follows = list(follows)
+        self._read_through = read_through
 
     def steps(self, order: Order, now_ns: int) -> Iterator[Delivery | None]:
         """Do it: None after each object, the delivery at the end; nothing if all was empty."""
@@ -92,7 +101,7 @@ class Cutter:
             entries.append(entry)
             yield None
         head = self.chains.setdefault(trail.arn, ChainHead())
-        manifest = self._manifest(order, key, entries, head)
+        manifest = self._manifest(order, key, entries, head, self._through(parts))
         staged_manifest = self._write_manifest(manifest, order, trail)
         delivery = Delivery(
             name=order.name,
@@ -112,8 +121,14 @@ class Cutter:
         crash_point("archive.staged")
         yield delivery
 
+    def _through(self, cut: list[OpenPart]) -> int:
+        """The frame through which everything is in objects once this cut is delivered."""
+        firsts = (part.first for part in self.staging.parts.values() if part not in cut)
+        return min((self._read_through(), *((first >> 16) - 1 for first in firsts)))
+
     def adopt(self, delivery: Delivery, parts: list[OpenPart]) -> None:
         """The cut is durable: close its parts and go on with the chain."""
+        self._marks.forget_before(self._through(parts))
         for part in parts:
             self.staging.close_part(part)
         self.chains[delivery.trail] = ChainHead(
@@ -171,16 +186,26 @@ class Cutter:
         return _staged(object_name, file, member), entry
 
     def _manifest(
-        self, order: Order, key: PartKey, entries: list[ObjectEntry], head: ChainHead
+        self,
+        order: Order,
+        key: PartKey,
+        entries: list[ObjectEntry],
+        head: ChainHead,
+        archived_through: int,
     ) -> Manifest:
+        marks = self._marks
+        until_ns = marks.time_ns(archived_through)
         missing = sorted({name for entry in entries for name in entry.missing})
         return Manifest(
             log_id=self.staging.log_id,
+            follows=self._follows,
             trail=key.trail,
             account=key.account,
             region=key.region,
             sequence=head.sequence + 1,
             previous=Previous(key=head.key, sha256=head.sha256) if head.sequence else None,
+            archived_through=archived_through,
+            archived_until=time_text(until_ns // _SECOND) if until_ns else None,
             cut=Cut(
                 position=order.position,
                 reason=order.reason,
@@ -191,7 +216,12 @@ class Cutter:
             missing=missing,
             events=sum(entry.events for entry in entries),
             objects=entries,
-            agents=self._reporters.entries(key.account, key.region),
+            agents=[
+                msgspec.structs.replace(
+                    each, archived_through=marks.number(each.agent, each.epoch, archived_through)
+                )
+                for each in self._reporters.entries(key.account, key.region)
+            ],
         )
 
     def _write_manifest(self, manifest: Manifest, order: Order, trail: Trail) -> StagedObject:

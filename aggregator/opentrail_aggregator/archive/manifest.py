@@ -15,7 +15,8 @@ import msgspec
 
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, unique_name
 
-VERSION = 1
+VERSION = 2
+"""2 has `follows`, `archived_through`, `archived_until` and, of each agent, `archived_through`."""
 MANIFEST_MAX_BYTES = 1 << 30
 """Uncompressed; a seal names at most a few hundred parts of 50 MB."""
 
@@ -60,6 +61,8 @@ class AgentEntry(msgspec.Struct, kw_only=True):
     gaps: list[tuple[int, int]] = []
     reported_until: str | None
     """Everything the agent had read before this time is consolidated."""
+    archived_through: int | None = None
+    """Every event of its batches through this number is in an object of this or an earlier cut."""
 
 
 class Previous(msgspec.Struct, kw_only=True):
@@ -84,12 +87,18 @@ class Manifest(msgspec.Struct, kw_only=True):
 
     version: int = VERSION
     log_id: str
+    follows: list[str] = []
+    """Logs that this one was begun after, over their archive; the newest first."""
     trail: str
     account: str
     region: str
     sequence: int
-    """1 for the trail's first cut, then one more for each."""
+    """1 for the trail's first cut, then one more for each, also across logs."""
     previous: Previous | None
+    archived_through: int | None = None
+    """Frame through which all events are in objects of this and the trail's earlier cuts."""
+    archived_until: str | None = None
+    """Everything that came in through this time is."""
     cut: Cut
     complete: bool
     missing: list[str] = []
@@ -121,6 +130,7 @@ class ManifestSummary(msgspec.Struct, kw_only=True):
 
     version: int
     log_id: str
+    follows: list[str] = []
     trail: str
     account: str
     region: str

@@ -12,6 +12,7 @@ from opentrail_aggregator.archive.seals import (
     AppendControl,
     choose,
     choose_early,
+    choose_oldest,
     seal_body,
 )
 from opentrail_aggregator.metrics import Metrics
@@ -57,9 +58,17 @@ class Sealer:
         return True
 
     def step(
-        self, parts: Collection[OpenPart], open_bytes: float, running: frozenset[str]
+        self,
+        parts: Collection[OpenPart],
+        open_bytes: float,
+        running: frozenset[str],
+        through: int = 0,
+        held_bytes: int = 0,
     ) -> bool:
-        """Ask for what is due, one seal per reason at most; True if one was put into the log."""
+        """Ask for what is due, one seal per reason at most; True if one was put into the log.
+
+        `held_bytes` is what the log holds that is not archived, up to global position `through`.
+        """
         if not self._is_answered():
             return False
         if sum(part.asked for part in parts) >= PARTS_PER_SEAL:
@@ -68,6 +77,8 @@ class Sealer:
             parts, self._clock.now_ns(), self._clock.monotonic(), self._settling, running
         )
         early = choose_early(parts, open_bytes, self._early_bytes)
+        oldest = choose_oldest(parts, through, held_bytes, self._early_bytes)
+        early += [part for part in oldest if part not in early]
         if early:
             chosen = {EARLY: early, **chosen}
         wanted = [part for part in parts if part.first < self._cut_before and not part.asked]

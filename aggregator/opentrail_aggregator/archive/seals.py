@@ -19,6 +19,7 @@ SEAL_FRAME = "seal"
 PARTS_PER_SEAL = 256
 """Bounds the work between two checkpoints and the size of the frame."""
 _EARLY_DOWN_TO = 0.8
+_OLDEST_DOWN_TO = 0.5
 
 AppendControl = Callable[[str, dict[str, Any]], Any]
 """Puts a control frame (type, body) into the log through ingest; raises if that failed."""
@@ -60,6 +61,25 @@ def choose_early(
     return chosen
 
 
+def choose_oldest(
+    parts: Iterable[OpenPart], through: int, held_bytes: int, limit_bytes: float
+) -> list[OpenPart]:
+    """The parts that hold the beginning of the log back, if it has more than `limit_bytes` there.
+
+    What an index that is away still needs can only go once it is archived, and one event in a part
+    that stays open for an hour would hold everything behind it. `through` is the last global
+    position gathered; parts are chosen that began in the share of the log that has to go.
+    """
+    parts = [part for part in parts if part.events]
+    if held_bytes <= limit_bytes or not parts:
+        return []
+    first = min(part.first for part in parts)
+    share = 1 - limit_bytes * _OLDEST_DOWN_TO / held_bytes
+    before = first + (through - first) * share
+    chosen = [part for part in parts if part.first <= before and not part.asked]
+    return sorted(chosen, key=lambda each: (each.first, each.number))
+
+
 def seal_body(reason: str, parts: list[OpenPart]) -> dict[str, Any]:
     """What the frame says."""
     return {"reason": reason, "parts": [list(part.key) for part in parts]}
@@ -87,4 +107,3 @@ def orders_of(entry: LogEntry, control: dict[str, Any]) -> list[Order]:
 def cut_name(position: int, place: int) -> str:
     """The name of a cut: where in the log, and which one there."""
     return f"{position:020d}-{place:04d}"
-

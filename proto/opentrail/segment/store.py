@@ -87,9 +87,14 @@ class SegmentStore:
         segment_bytes: int = SEGMENT_BYTES,
         first_position: int = 1,
         store_id: str = "",
+        totals: tuple[int, int] = (0, 0),
     ) -> "SegmentStore":
-        """Open or make the store in `directory`; `first_position` and `store_id` if it is new."""
+        """Open or make the store in `directory`; the last three are for a new one.
+
+        `totals` are the events and refusals that count as appended before `first_position`.
+        """
         store = cls(directory, files, segment_bytes, first_position)
+        store.appended_events, store.appended_refused = totals
         files.make_directory(directory)
         store._recover(store_id)
         return store

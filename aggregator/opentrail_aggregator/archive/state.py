@@ -1,0 +1,49 @@
+"""What the archive has to know at its durable place, beside the events themselves: a part of
+CURRENT in the staging folder, written at every checkpoint and, once, by a rebuild.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentrail_aggregator.archive.cutter import ChainHead
+from opentrail_aggregator.archive.marks import Marks
+from opentrail_aggregator.archive.reporters import Reporters
+from opentrail_aggregator.archive.trails import Trails
+
+
+def encode_state(
+    kept_total: int,
+    gathered_through: int,
+    chains: Mapping[str, ChainHead],
+    trails: Trails,
+    reporters: Reporters,
+    marks: Marks,
+) -> dict[str, Any]:
+    """Plain values for `restore_state`, and for those who read figures from CURRENT."""
+    return {
+        "kept_total": kept_total,
+        "unselected": 0,
+        "gathered_through": gathered_through,
+        "chains": {
+            arn: {"sequence": head.sequence, "key": head.key, "sha256": head.sha256}
+            for arn, head in chains.items()
+        },
+        "trails": trails.state(),
+        "reporters": reporters.state(),
+        "marks": marks.state(),
+    }
+
+
+def restore_state(
+    state: Mapping[str, Any],
+    chains: dict[str, ChainHead],
+    trails: Trails,
+    reporters: Reporters,
+    marks: Marks,
+) -> int:
+    """Let everything be as when the state was taken; the total of kept events."""
+    chains.update({arn: ChainHead(**head) for arn, head in state["chains"].items()})
+    trails.restore(state["trails"])
+    reporters.restore(state["reporters"])
+    marks.restore(state.get("marks", {}))
+    return int(state["kept_total"])
