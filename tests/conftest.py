@@ -7,6 +7,7 @@ import pytest
 
 from tests.real.opensearch import OpenSearchNode
 from tests.real.opensearch_install import MissingToolError, install
+from tests.real.versitygw import MissingServerError, S3Server, program
 
 RUNNING = "OPENTRAIL_TEST_OPENSEARCH_PORT"
 """A node that is running already, for trying things out by hand: its port on loopback."""
@@ -33,3 +34,22 @@ def opensearch_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSe
     node.start()
     yield node
     node.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server; each test makes a bucket of its own in it.
+
+    Where it cannot be built the tests are skipped and say what is missing; with CI=true they fail
+    instead. Building it takes minutes, once.
+    """
+    try:
+        path = program()
+    except MissingServerError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no real S3 server, these tests are NOT run; missing: {error}")
+    server = S3Server(path, tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()

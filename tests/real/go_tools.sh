@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Build the Go programs that the chart's tests run: helm, and Kubernetes' own admission check.
+# Build the Go programs that tests run: versitygw (an S3 server), helm, and Kubernetes' own
+# admission check.
 #
-#   tests/real/go_tools.sh [--cached] [helm] [psacheck]
+#   tests/real/go_tools.sh [--cached] [versitygw] [helm] [psacheck]
 #
-# prints where each lies; without a name both.  With --cached nothing is built: exit code 1.
+# prints where each lies; without a name all.  With --cached nothing is built: exit code 1.
 #
 # They come from the Go module proxy, since no release of theirs is in a package registry, and stay
 # in the user's cache (XDG_CACHE_HOME/opentrail/bin) under a name with their version.  Built beside
 # that place and renamed into it: whoever looks finds a whole program or none.  One build at a time,
-# at low priority: cold, helm takes three CPU-minutes and psacheck one.  Needs Go 1.26, or an older
-# one that may fetch it (GOTOOLCHAIN).
+# at low priority: cold, versitygw and helm take three CPU-minutes each and psacheck one.  Needs Go
+# 1.26, or an older one that may fetch it (GOTOOLCHAIN).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${XDG_CACHE_HOME:-$HOME/.cache}/opentrail/bin
 helm_version=v3.22.0
+versitygw_version=v1.8.0
 
 build=yes
 if [ "${1:-}" = --cached ]; then build= && shift; fi
@@ -38,6 +40,11 @@ place() { # place NAME COMMAND...: the command builds into $GOBIN
   echo "$bin/$name"
 }
 
+versitygw() {
+  place "versitygw-$versitygw_version" go install -trimpath -ldflags "-s -w" \
+    "github.com/versity/versitygw/cmd/versitygw@$versitygw_version"
+}
+
 helm() {
   # `go install` leaves helm believing in the Kubernetes of its module's default, 1.20.
   local util=helm.sh/helm/v3/pkg/chartutil rules=helm.sh/helm/v3/pkg/lint/rules
@@ -54,10 +61,10 @@ psacheck() {
   place "psacheck-$sum" go -C "$here/psa" install -trimpath -ldflags "-s -w" .
 }
 
-[ $# -gt 0 ] || set -- helm psacheck
+[ $# -gt 0 ] || set -- versitygw helm psacheck
 for tool in "$@"; do
   case $tool in
-    helm | psacheck) "$tool" ;;
-    *) echo "go_tools: no tool is called $tool; there are helm and psacheck" >&2; exit 2 ;;
+    versitygw | helm | psacheck) "$tool" ;;
+    *) echo "go_tools: no tool is called $tool; there are versitygw, helm and psacheck" >&2; exit 2 ;;
   esac
 done

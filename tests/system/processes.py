@@ -87,7 +87,7 @@ class Installation:
 
     def start(
         self, *watch: str, environment: dict[str, str] | None = None, wait: bool = True,
-        prefix: tuple[str, ...] = (), sample: str | None = None,
+        prefix: tuple[str, ...] = (), sample: str | None = None, archive: str | None = None,
     ) -> None:  # fmt: skip
         """Start it in the background; with `wait`, return when it answers."""
         command = [
@@ -98,6 +98,8 @@ class Installation:
             command += ["--watch", pattern]
         if sample is not None:
             command += ["--sample", sample]
+        if archive is not None:
+            command += ["--archive", archive]
         if self._up is not None:
             self._up.wait(10)  # It was killed or stopped; nothing is left of it.
         self._seen = set()

@@ -128,6 +128,8 @@ the next start goes on where this one was.
     parser.add_argument("--grpc", metavar="HOST:PORT", help="for agents (127.0.0.1:8471)")
     parser.add_argument("--opensearch", metavar="URL",
                         help="index and search there instead of in the home")  # fmt: skip
+    parser.add_argument("--archive", metavar="s3://BUCKET[/PREFIX]",
+                        help="archive there instead of in the home")  # fmt: skip
     parser.add_argument("--watch", metavar="PATH_OR_GLOB", action="append", default=[],
                         help="follow these files; may be given again")  # fmt: skip
     parser.add_argument("--sample", metavar="RATE", nargs="?", type=_rate, const=5.0,

@@ -17,6 +17,7 @@ from pathlib import Path
 from opentrail.clock import SystemClock
 from opentrail.errors import ConfigError
 from opentrail.files import DISK
+from opentrail.s3_url import parse_s3_url
 from opentrail_aggregator.access.first_key import ensure_first_key
 from opentrail_aggregator.access.key_file import LOCAL_NAME, read_key_file
 from opentrail_aggregator.api.settings import (
@@ -118,6 +119,10 @@ def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSett
         overrides["grpc.listen"] = options.grpc
     if options.opensearch:
         overrides |= {"opensearch.url": options.opensearch, "index.engine": "opensearch"}
+    if options.archive:
+        bucket, prefix = parse_s3_url(options.archive, "--archive")
+        overrides |= {"archive.destination": "s3", "archive.bucket": bucket}
+        overrides["archive.prefix"] = prefix.strip("/")
     path = configuration_of(home.path)
     settings = settings_of(home.path, overrides)
     refuse_open_plaintext(settings.http)
