@@ -18,6 +18,8 @@ UP ?= --sample
 TESTS ?=
 BENCH ?=
 CONTAINERS ?= docker
+# Processes the tests are spread over: many of them wait, so more than there are cores.
+WORKERS ?= 3
 
 .PHONY: help
 help: ## This list
@@ -45,7 +47,8 @@ test: ## All the set-up, then every check and test except the long ones (12 minu
 	@$(STAGE) lint $(BIN)/ruff check .
 	@$(STAGE) types $(BIN)/mypy
 	@$(STAGE) imports $(BIN)/lint-imports
-	@$(STAGE) tests $(BIN)/python -m pytest -m "not long" --durations=15 $(TESTS)
+	@$(STAGE) tests $(BIN)/python -m pytest -m "not long" --durations=15 -n $(WORKERS) \
+	  --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-long
 test-long: .venv/.tests ## Only the long tests: minutes each

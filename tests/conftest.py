@@ -8,9 +8,15 @@ import pytest
 from tests.real.opensearch import OpenSearchNode
 from tests.real.opensearch_install import MissingToolError, install
 from tests.real.versitygw import MissingServerError, S3Server, program
+from tests.spread import spread
 
 RUNNING = "OPENTRAIL_TEST_OPENSEARCH_PORT"
 """A node that is running already, for trying things out by hand: its port on loopback."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    spread(items)
 
 
 @pytest.fixture(scope="session")
