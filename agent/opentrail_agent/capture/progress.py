@@ -4,7 +4,7 @@ from typing import TextIO
 
 from opentrail.clock import Clock
 
-from ..importing import ImportProgress
+from ..importing.progress import ImportProgress
 
 _BAR_CHARACTERS = 24
 _LINE_SECONDS = 10.0

@@ -20,7 +20,8 @@ from opentrail_agent.app import run_once
 from opentrail_agent.commands.bar import Bar
 from opentrail_agent.commands.run import settings_of
 from opentrail_agent.config import AgentSettings
-from opentrail_agent.importing import ImportProgress, ImportResult, run_import
+from opentrail_agent.importing.files import run_import
+from opentrail_agent.importing.progress import ImportProgress, ImportResult
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
 from opentrail_agent.logs import set_up_logs
 from opentrail_agent.pipe import PipeResult, run_pipe

@@ -10,7 +10,9 @@ import pytest
 
 from opentrail.batch import batch_sources
 from opentrail_agent.capture.progress import ProgressBar, text_of
-from opentrail_agent.importing import ImportProgress, ImportResult, Journal, run_import
+from opentrail_agent.importing.files import run_import
+from opentrail_agent.importing.journal import Journal
+from opentrail_agent.importing.progress import ImportProgress, ImportResult
 from tests.fakes.clock import FakeClock
 
 from .events import line, lines, records_file

@@ -9,7 +9,8 @@ import pytest
 
 from opentrail_agent.capture.sniff import why_no_lines, why_not_json
 from opentrail_agent.commands.once import _say_import
-from opentrail_agent.importing import ImportResult, run_import
+from opentrail_agent.importing.files import run_import
+from opentrail_agent.importing.progress import ImportResult
 from tests.fakes.clock import FakeClock
 
 from .events import line, lines, records_file
