@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [
     "architecture.md", "formats.md", "search.md", "configuration.md", "operating.md",
-    "performance.md", "opensearch.md",
+    "performance.md", "opensearch.md", "dashboards.md",
 ]  # fmt: skip
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 MARKDOWN = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])

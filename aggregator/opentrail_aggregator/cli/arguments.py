@@ -4,6 +4,10 @@ import argparse
 from typing import TypeAlias
 
 from opentrail.completion import add_completion
+from opentrail_aggregator.cli.opensearch_arguments import (
+    add_dashboards_commands,
+    add_held_command,
+)
 from opentrail_aggregator.cli.proof_arguments import add_proof_commands
 from opentrail_aggregator.version import VERSION
 
@@ -58,6 +62,7 @@ Try it:
     _import(commands)
     _index(commands)
     add_proof_commands(commands, _command, _group)
+    add_dashboards_commands(commands, _command, _group)
     _agents(commands)
     _keys(commands)
     _env(commands)
@@ -288,6 +293,7 @@ def _index(commands: Commands) -> None:
     )
     rebuild.add_argument("--from", dest="origin", choices=("log", "archive"), required=True,
                          help="log: what it still holds; archive: all delivered")  # fmt: skip
+    add_held_command(group, _command)
 
 
 def _agents(commands: Commands) -> None:

@@ -114,12 +114,15 @@ def _written(event: Event, log_id: str, shape: Shape, *, is_fallback: bool) -> t
     when = moment(event.time_s).encode()
     if form == BYTES:
         head = _HEAD_START + own[1:] + b',"@timestamp":"' + when + b'",'
+        if "eventTime" not in record:  # An aggregated one: its time is its window's end.
+            head += b'"eventTime":"' + when + b'",'
         digits = str(len(head)).zfill(_HEAD_DIGITS).encode()
         return form, b"".join(
             (head[:_DIGITS_AT], digits, head[_DIGITS_AT + _HEAD_DIGITS :], event.record[1:])
         )
     members: dict[str, Any] = {} if form == FALLBACK else normalised(record)
     members["@timestamp"] = when.decode()
+    members.setdefault("eventTime", when.decode())  # What Dashboards goes by.
     rest = orjson.dumps(members)
     return form, b'{"opentrail":' + own + b"," + rest[1:]
 

@@ -74,6 +74,7 @@ class Wire:
         *,
         content_type: str = JSON,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request. ConnectionLostError if no whole answer comes."""
         seen = self._seen()
@@ -81,11 +82,11 @@ class Wire:
         connection.timeout = timeout or self._settings.timeout
         if connection.sock is not None:
             connection.sock.settimeout(connection.timeout)
-        headers = {"Content-Type": content_type, **self._local.headers}
+        sent = {"Content-Type": content_type, **self._local.headers, **(headers or {})}
         if self._settings.aws_region:
-            headers = self._signed(method, path, body, headers)
+            sent = self._signed(method, path, body, sent)
         try:
-            connection.request(method, self._path + path, body, headers)
+            connection.request(method, self._path + path, body, sent)
             answer = connection.getresponse()
             data = answer.read(ANSWER_MAX_BYTES)
         except (OSError, http.client.HTTPException) as error:

@@ -150,6 +150,29 @@ def test_the_form_in_which_it_is_taken(store: DirectStore, members: str, form: s
     assert [hit.record for hit in store.engine.get(event_id)] == [line]
 
 
+TIMED = f'"eventTime":"{when(NOW)}"'
+
+
+@pytest.mark.parametrize(
+    "members",
+    [TIMED, TIMED + ',"_id":"x"', '"own":1', '"":1', TIMED + ',"eventSource":1,"eventSource":2'],
+)
+def test_every_form_has_the_time_that_dashboards_go_by(
+    store: DirectStore, opensearch_node: OpenSearchNode, members: str
+) -> None:
+    event_id = f"timed-{abs(hash(members))}"
+    line = f'{{"eventName":"N",{members}}}'.encode()
+    store.send([document(line, derived=event_id, event_id=event_id)])
+    found_by = [
+        {"range": {"eventTime": {"gte": when(NOW), "lte": when(NOW)}}},
+        {"term": {"opentrail.id": event_id}},
+    ]
+    body = {"query": {"bool": {"filter": found_by}}}
+    _, found = opensearch_node.ask("POST", "/opentrail-events-*/_search", body)
+    assert found["hits"]["total"]["value"] == 1
+    assert [hit.record for hit in store.engine.get(event_id)] == [line]
+
+
 def test_one_refused_event_takes_none_of_its_neighbours_with_it(store: DirectStore) -> None:
     lines = {f"near-{index}": of(requestParameters={"i": index}) for index in range(20)}
     lines["near-7"] = '"eventSource":"x","eventSource":"y"'
