@@ -10,7 +10,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,12 @@ class ChannelStore:
             )  # fmt: skip
 
         return self._change(arn, changed)
+
+    def tag(
+        self, arn: str, changed: Callable[[list[dict[str, str]]], list[dict[str, str]]]
+    ) -> None:
+        """Change its tags."""
+        self._change(arn, lambda old: replace(old, tags=changed(old.tags)))
 
     def delete(self, arn: str) -> None:
         with self._lock:

@@ -1,8 +1,9 @@
-"""When the archive last delivered, told by its own stores; and since when the trail is there.
+"""When the archive last delivered for a trail, told by its own stores; and since when `default` is
+there.
 
     HOME/trails/default.json   {"format": 1, "started_at": seconds}     written once
 
-The last manifest of the trail's chain says when it was cut and delivered; digests by their chains.
+The last manifest of a trail's chain says when it was cut and delivered; digests by their chains.
 """
 
 import json
@@ -28,37 +29,35 @@ _log = logging.getLogger(__name__)
 class Deliveries:
     """Asked from any thread; opens one small file per question, and a manifest when it is new."""
 
-    def __init__(self, home: Home, catalog: Catalog, trail_arn: str, clock: Clock) -> None:
+    def __init__(self, home: Home, catalog: Catalog) -> None:
         self._home = home
         self._catalog = catalog
-        self._trail_arn = trail_arn
-        self._started_s = _started(home.trails / "default.json", clock)
-        self._last: tuple[str, float] = ("", 0.0)
+        self._last: dict[str, tuple[str, float]] = {}
 
-    def __call__(self) -> Delivered:
+    def __call__(self, trail_arn: str) -> Delivered:
         problems = read_snapshots(self._home.run / "status").get("archive", {}).get("problems", [])
         return Delivered(
-            started_s=self._started_s,
-            delivered_s=self._delivered_s(),
+            delivered_s=self._delivered_s(trail_arn),
             delivery_error=_error(problems, "archive"),
-            digest_s=self._digest_s(),
+            digest_s=self._digest_s(trail_arn),
             digest_error=_error(problems, "digest"),
         )
 
-    def _delivered_s(self) -> float:
+    def _delivered_s(self, trail_arn: str) -> float:
+        last = self._last.get(trail_arn, ("", 0.0))
         try:
             current = read_current(self._home.staging)
             heads = current.state.get("chains", {}) if current is not None else {}
-            key = str(heads.get(self._trail_arn, {}).get("key", ""))
-            if key and key != self._last[0]:
+            key = str(heads.get(trail_arn, {}).get("key", ""))
+            if key and key != last[0]:
                 cut = self._catalog.summary(key).cut
-                self._last = (key, cut.delivered_at_ns // 1_000_000 / 1000)
+                last = self._last[trail_arn] = (key, cut.delivered_at_ns // 1_000_000 / 1000)
         except (OpenTrailError, OSError) as error:
             # The newest is still on its way: what was delivered before it is the last.
             _log.info("the last delivery cannot be read now: %s", error)
-        return self._last[1]
+        return last[1]
 
-    def _digest_s(self) -> float:
+    def _digest_s(self, trail_arn: str) -> float:
         try:
             chains = list(ChainFolder(self._home.digest).read_all())
         except (OpenTrailError, OSError) as error:
@@ -68,13 +67,14 @@ class Deliveries:
             (
                 float(each.head.end_s)
                 for each in chains
-                if each.head is not None and each.trail == self._trail_arn
+                if each.head is not None and each.trail == trail_arn
             ),
             default=0.0,
         )
 
 
-def _started(path: Path, clock: Clock) -> int:
+def default_started_s(path: Path, clock: Clock) -> int:
+    """When this home was first served, noted at the first question."""
     try:
         return int(json.loads(path.read_bytes())["started_at"])
     except FileNotFoundError:

@@ -24,15 +24,21 @@ from opentrail_aggregator.cloudtrail.channel_calls import ChannelCalls
 from opentrail_aggregator.cloudtrail.channels import ChannelStore
 from opentrail_aggregator.cloudtrail.delivered import Deliveries
 from opentrail_aggregator.cloudtrail.lookup_events import LookupEvents
-from opentrail_aggregator.cloudtrail.owner import arn_of
+from opentrail_aggregator.cloudtrail.public_keys import PublicKeyCalls
 from opentrail_aggregator.cloudtrail.put_audit_events import PutAuditEvents
-from opentrail_aggregator.cloudtrail.service import SERVICES, Service
+from opentrail_aggregator.cloudtrail.service import SERVICES, Answerer, Service
+from opentrail_aggregator.cloudtrail.tag_calls import TagCalls
 from opentrail_aggregator.cloudtrail.throttle import Throttle
-from opentrail_aggregator.cloudtrail.trails import NAME, TrailCalls
+from opentrail_aggregator.cloudtrail.trail_changes import TrailChanges
+from opentrail_aggregator.cloudtrail.trail_input import Place
+from opentrail_aggregator.cloudtrail.trail_store import open_book
+from opentrail_aggregator.cloudtrail.trails import TrailCalls
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.digest.keys import FileKeys
+from opentrail_aggregator.ingest.control import ControlClient
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.search.engine import Engine
+from opentrail_aggregator.trails.book import Append
 
 _log = logging.getLogger(__name__)
 
@@ -106,41 +112,21 @@ def cloudtrail_services(
     destination: Destination,
     submit: Callable[[str, bytes], int],
     own: OwnEvents,
+    append: Append | None = None,
 ) -> dict[str, AwsService]:
-    """What answers requests signed for cloudtrail, cloudtrail-data, sts and organizations."""
-    home, install, limits = settings.place, settings.install, settings.cloudtrail
-    store = ChannelStore(home.channels, clock, limits.channels_max)
-    channels = ChannelCalls(store, install.account)
-    catalog = Catalog(destination, settings.archive.prefix)
-    trail_arn = arn_of(install.home_region, install.account, f"trail/{NAME}")
-    keys = FileKeys(home.keys / "digest")
-    trails = TrailCalls(
-        install.account,
-        install.home_region,
-        destination.bucket,
-        settings.archive.prefix,
-        Deliveries(home, catalog, trail_arn, clock),
-        lambda region, first, last: list[Any](keys.public_keys(region, first, last)),
-        store,
-        lambda: clock.now_ns() // 1_000_000_000,
-    )
+    """What answers requests signed for cloudtrail, cloudtrail-data, sts and organizations.
+
+    `append` puts a control frame into the log; without it, through the ingest of this home.
+    """
+    install, limits = settings.install, settings.cloudtrail
+    store = ChannelStore(settings.place.channels, clock, limits.channels_max)
+    write = append or ControlClient(settings.place).append
     service = Service(
         {
-            "CreateChannel": channels.create,
-            "DeleteChannel": channels.delete,
-            "DescribeTrails": trails.describe,
-            "GetChannel": channels.get,
-            "GetEventSelectors": trails.event_selectors,
-            "GetInsightSelectors": trails.insight_selectors,
-            "GetTrail": trails.get,
-            "GetTrailStatus": trails.status,
-            "ListChannels": channels.list,
-            "ListPublicKeys": trails.keys,
-            "ListTags": trails.tags,
-            "ListTrails": trails.list,
+            **_channel_answers(ChannelCalls(store, install.account)),
+            **_trail_answers(settings, clock, destination, store, write),
             "LookupEvents": LookupEvents(engine, searching, clock),
             "PutAuditEvents": PutAuditEvents(store, submit, clock, metrics),
-            "UpdateChannel": channels.update,
         },
         Throttle(limits.calls_per_second, clock),
         install.account,
@@ -148,3 +134,62 @@ def cloudtrail_services(
     )
     answers = CloudTrailHttp(service, own)
     return dict.fromkeys(SERVICES, answers)
+
+
+def _channel_answers(channels: ChannelCalls) -> dict[str, Answerer]:
+    return {
+        "CreateChannel": channels.create,
+        "DeleteChannel": channels.delete,
+        "GetChannel": channels.get,
+        "ListChannels": channels.list,
+        "UpdateChannel": channels.update,
+    }
+
+
+def _trail_answers(
+    settings: AggregatorSettings,
+    clock: Clock,
+    destination: Destination,
+    store: ChannelStore,
+    append: Append,
+) -> dict[str, Answerer]:
+    home, install, limits = settings.place, settings.install, settings.cloudtrail
+    book = open_book(settings, clock, append)
+    place = Place(
+        install.account,
+        destination.bucket,
+        settings.archive.destination == "s3",
+        limits.organization_id,
+        limits.organization_accounts,
+    )
+    keys = FileKeys(home.keys / "digest")
+    deliveries = Deliveries(home, Catalog(destination, settings.archive.prefix))
+
+    def now_s() -> int:
+        return clock.now_ns() // 1_000_000_000
+
+    trails = TrailCalls(book, install.account, destination.bucket, deliveries)
+    changes = TrailChanges(book, place, limits.trails_max, now_s)
+    tags = TagCalls(book, changes, store, install.account)
+    public_keys = PublicKeyCalls(
+        lambda region, first, last: list[Any](keys.public_keys(region, first, last)), now_s
+    )
+    return {
+        "AddTags": tags.add,
+        "CreateTrail": changes.create,
+        "DeleteTrail": changes.delete,
+        "DescribeTrails": trails.describe,
+        "GetEventSelectors": trails.event_selectors,
+        "GetInsightSelectors": trails.insight_selectors,
+        "GetTrail": trails.get,
+        "GetTrailStatus": trails.status,
+        "ListPublicKeys": public_keys.list,
+        "ListTags": tags.list,
+        "ListTrails": trails.list,
+        "PutEventSelectors": changes.put_event_selectors,
+        "PutInsightSelectors": changes.put_insight_selectors,
+        "RemoveTags": tags.remove,
+        "StartLogging": changes.start,
+        "StopLogging": changes.stop,
+        "UpdateTrail": changes.update,
+    }

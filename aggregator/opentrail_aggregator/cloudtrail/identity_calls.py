@@ -6,7 +6,8 @@ from xml.sax.saxutils import escape
 
 from opentrail_aggregator.cloudtrail.call import Call
 from opentrail_aggregator.cloudtrail.errors import ApiError
-from opentrail_aggregator.cloudtrail.owner import acting_account, partition_of_region
+from opentrail_aggregator.cloudtrail.owner import acting_account
+from opentrail_aggregator.trails.trail import partition_of_region
 
 STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 STS_FIELDS_MAX = 100

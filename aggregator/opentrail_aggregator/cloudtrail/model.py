@@ -24,6 +24,10 @@ MEMBER_ERRORS = {
     "Channel": "ChannelARNInvalidException",
     "channelArn": "InvalidChannelARN",
     "Tags": "InvalidTagParameterException",
+    "TagsList": "InvalidTagParameterException",
+    "EventSelectors": "InvalidEventSelectorsException",
+    "AdvancedEventSelectors": "InvalidEventSelectorsException",
+    "InsightSelectors": "InvalidInsightSelectorsException",
 }
 """Top-level member -> the error that tells of it, where the operation has that error."""
 

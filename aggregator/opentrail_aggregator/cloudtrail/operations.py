@@ -18,19 +18,28 @@ class Supported(NamedTuple):
 
 
 SUPPORTED: dict[str, Supported] = {
+    "AddTags": Supported("operate", "Of trails and channels.", False),
     "CreateChannel": Supported(
         "operate",
         "Source `Custom` only. Destinations are kept and told back: every event goes to the "
         "history and the archive.",
         False,
     ),
+    "CreateTrail": Supported(
+        "operate",
+        "The bucket is the archive's. No SNS, no CloudWatch Logs; KMS when the archive is S3.",
+        False,
+    ),
     "DeleteChannel": Supported("operate", read_only=False),
-    "DescribeTrails": Supported("inspect", "The install's trail `default`."),
+    "DeleteTrail": Supported(
+        "operate", "What it owes is delivered. `default` cannot be deleted.", False
+    ),
+    "DescribeTrails": Supported("inspect"),
     "GetChannel": Supported("inspect"),
     "GetEventSelectors": Supported(
         "inspect", "`default` takes everything: told as one advanced selector for each category."
     ),
-    "GetInsightSelectors": Supported("inspect", "InsightNotEnabledException: there is no engine."),
+    "GetInsightSelectors": Supported("inspect", "As they were put: no engine computes Insights."),
     "GetTrail": Supported("inspect"),
     "GetTrailStatus": Supported("inspect", "Times are those of the archive's last delivery."),
     "ListChannels": Supported("inspect"),
@@ -47,13 +56,24 @@ SUPPORTED: dict[str, Supported] = {
         "the key's accounts.",
         False,
     ),
+    "PutEventSelectors": Supported(
+        "operate", "What GetEventSelectors tells of `default` may be put back to it.", False
+    ),
+    "PutInsightSelectors": Supported(
+        "operate",
+        "Kept, and Insight events from elsewhere are delivered; none are computed here.",
+        False,
+    ),
+    "RemoveTags": Supported("operate", "Of trails and channels.", False),
+    "StartLogging": Supported("operate", read_only=False),
+    "StopLogging": Supported(
+        "operate", "Open parts are cut there, and the final digests written.", False
+    ),
     "UpdateChannel": Supported("operate", read_only=False),
+    "UpdateTrail": Supported("operate", "`default` is set by the configuration file.", False),
 }
 
-_TRAIL = (
-    "The trail `default` takes everything and is set by the configuration file; there are no other "
-    "trails yet."
-)
+_EVENT_CONFIGURATION = "Data events are delivered as they are, not aggregated."
 _LAKE = "There are no event data stores: search with `opentrail lookup` or its API."
 _DASHBOARD = "There are no dashboards in this API."
 _IMPORT = "There are no event data stores to import into: use `opentrail import`."
@@ -62,19 +82,8 @@ _DELEGATE = "There are no delegated administrators: give an access key the role 
 _INSIGHTS = "Insights are not computed here."
 
 UNSUPPORTED: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "CreateTrail", "UpdateTrail", "DeleteTrail", "StartLogging", "StopLogging",
-            "PutEventSelectors", "PutEventConfiguration", "GetEventConfiguration",
-        ),
-        _TRAIL,
-    ),
-    **dict.fromkeys(
-        ("AddTags", "RemoveTags"), "Tags are given when a channel is made and do not change."
-    ),
-    **dict.fromkeys(
-        ("PutInsightSelectors", "ListInsightsData", "ListInsightsMetricData"), _INSIGHTS
-    ),
+    **dict.fromkeys(("PutEventConfiguration", "GetEventConfiguration"), _EVENT_CONFIGURATION),
+    **dict.fromkeys(("ListInsightsData", "ListInsightsMetricData"), _INSIGHTS),
     **dict.fromkeys(
         (
             "CreateEventDataStore", "UpdateEventDataStore", "GetEventDataStore",

@@ -1,6 +1,7 @@
 """Whose account a key acts as, and how AWS names what belongs to it."""
 
 from opentrail_aggregator.access.scope import Scope
+from opentrail_aggregator.trails.trail import partition_of_region
 
 _WILD = ("*", "?")
 
@@ -13,13 +14,6 @@ def acting_account(scope: Scope, install_account: str) -> str:
         if len(pattern) == 12 and pattern.isdigit():
             return pattern
     return ""
-
-
-def partition_of_region(region: str) -> str:
-    """The AWS partition of a region."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def arn_of(region: str, account: str, resource: str) -> str:

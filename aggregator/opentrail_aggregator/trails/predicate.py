@@ -71,7 +71,8 @@ def _basic(selector: BasicSelector) -> Predicate:
     def test(view: SelectedView) -> bool:
         category = view.eventCategory if view.eventCategory else category_of(view)
         if category == "Management":
-            if not management or (excluded and view.eventSource in excluded):
+            source = view.eventSource
+            if not management or (excluded and isinstance(source, str) and source in excluded):
                 return False
         elif category != "Data" or not any(matches(view) for matches in resources):
             return False

@@ -25,6 +25,7 @@ from opentrail_aggregator.api.services import by_service
 from opentrail_aggregator.archive_source import destination_of
 from opentrail_aggregator.cloudtrail.http import cloudtrail_services
 from opentrail_aggregator.config import load
+from opentrail_aggregator.ingest.control import ControlError, NoRoomError
 from opentrail_aggregator.metrics import Metrics
 from tests.aggregator.index.store import DirectStore
 
@@ -41,6 +42,17 @@ class Log:
     def __init__(self) -> None:
         self.refuses = ""
         self.batches: list[tuple[str, list[dict[str, Any]]]] = []
+        self.controls: list[dict[str, Any]] = []
+        self.loses_answers = False
+
+    def append(self, kind: str, body: dict[str, Any]) -> int:
+        """A control frame; with `loses_answers` it is written and nobody is told."""
+        if self.refuses:
+            raise NoRoomError(self.refuses)
+        self.controls.append({"type": kind, **body})
+        if self.loses_answers:
+            raise ControlError("ingest did not answer")
+        return len(self.controls)
 
     def submit(self, agent: str, payload: bytes) -> int:
         if self.refuses:
@@ -149,6 +161,7 @@ class Served:
             destination_of(self.settings),
             self.log.submit,
             own,
+            self.log.append,
         )
         access = KeyAccess(self.keys, self.system)
         application = web.Application(

@@ -31,6 +31,7 @@ def test_the_trail_is_described_in_every_region(served: Served) -> None:
         "HasCustomEventSelectors": True,
         "HasInsightSelectors": False,
         "IsOrganizationTrail": False,
+        "RecursiveLogging": True,
     }
     abroad = served.client(region="eu-west-1")
     assert abroad.describe_trails()["trailList"] == [trail]
