@@ -154,6 +154,8 @@ class BatchHead:
 _sources_decoder = msgspec.json.Decoder(list[SourceRun])
 _refused_decoder = msgspec.json.Decoder(RefusedItem)
 _encoder = msgspec.json.Encoder()
+# What msgspec raises of JSON from outside; what is no UTF-8, and nesting, have errors of their own.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _OfThread(threading.local):
@@ -210,7 +212,7 @@ def batch_sources(payload: bytes) -> list[SourceRun]:
     head = BatchHead.parse(payload)
     try:
         return _sources_decoder.decode(payload[HEAD_BYTES : HEAD_BYTES + head.sources_bytes])
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise BatchError(f"the sources of a batch cannot be read: {error}") from error
 
 
@@ -228,7 +230,7 @@ def batch_refused(payload: bytes) -> list[RefusedItem]:
     raw = _decompress(payload[begin : begin + head.refused_zstd_bytes], head.refused_raw_bytes)
     try:
         items = [_refused_decoder.decode(line) for line in raw.splitlines()]
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise BatchError(f"the refusals of a batch cannot be read: {error}") from error
     if len(items) != head.refused:
         raise BatchError(f"a batch states {head.refused} refusals and has {len(items)}")

@@ -25,6 +25,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 _AMZ_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII)
 _HEX_SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SPACES = re.compile(r" +")
+_EXPIRES_MAX_DIGITS = 20
 
 
 class SignatureError(Exception):
@@ -179,7 +180,7 @@ def _claim_of_query(fields: dict[str, str]) -> _Claim:
     if "X-Amz-Security-Token" in fields:
         raise SignatureError("InvalidToken", "Access keys here have no session token; unset it.")
     expires = fields["X-Amz-Expires"]
-    if not expires.isascii() or not expires.isdigit():
+    if not expires.isascii() or not expires.isdigit() or len(expires) > _EXPIRES_MAX_DIGITS:
         raise SignatureError("IncompleteSignature", "X-Amz-Expires must be a number of seconds.")
     if not 0 < int(expires) <= PRESIGNED_MAX_SECONDS:
         raise SignatureError(
@@ -196,7 +197,9 @@ def _claim_of_query(fields: dict[str, str]) -> _Claim:
 
 def _credential(text: str, amz_date: str) -> Credential:
     parts = text.rsplit("/", 4)
-    if len(parts) != 5 or not all(parts) or parts[4] != "aws4_request":
+    # What is not plain text names nobody, and could not be written down either.
+    is_plain = text.isascii() and text.isprintable()
+    if not is_plain or len(parts) != 5 or not all(parts) or parts[4] != "aws4_request":
         raise SignatureError(
             "IncompleteSignature",
             "Credential must be KEY/DATE/REGION/SERVICE/aws4_request.",
@@ -276,7 +279,8 @@ def _payload_hash(request: Request, claim: _Claim) -> str:
     if is_s3 and (stated == UNSIGNED or (not stated and claim.expires_seconds is not None)):
         return UNSIGNED
     actual = hashlib.sha256(request.body).hexdigest()
-    if stated and not hmac.compare_digest(stated, actual):
+    # As bytes: a header may hold what is no ASCII, which strings of this comparison must not.
+    if stated and not hmac.compare_digest(_bytes(stated), actual.encode()):
         raise SignatureError(
             "XAmzContentSHA256Mismatch",
             "The provided 'x-amz-content-sha256' header does not match what was computed.",
@@ -303,7 +307,7 @@ def _signature(request: Request, claim: _Claim, payload_hash: str, secret: str) 
             ALGORITHM,
             claim.amz_date,
             claim.credential.scope,
-            hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest(),
+            hashlib.sha256(_bytes(canonical)).hexdigest(),
         )
     )
     key = f"AWS4{secret}".encode()
@@ -320,7 +324,7 @@ def _signature(request: Request, claim: _Claim, payload_hash: str, secret: str) 
 def _canonical_path(path: str, service: str) -> str:
     if service == "s3":
         # S3 signs keys as they are: one encoding, no dots resolved.
-        return urllib.parse.quote(urllib.parse.unquote_to_bytes(path), safe="/~")
+        return urllib.parse.quote(urllib.parse.unquote_to_bytes(_bytes(path)), safe="/~")
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -329,7 +333,8 @@ def _canonical_path(path: str, service: str) -> str:
         elif segment and segment != ".":
             segments.append(segment)
     trailing = "/" if path.endswith("/") and segments else ""
-    return urllib.parse.quote("/" + "/".join(segments) + trailing, safe="/~")
+    plain = "/" + "/".join(segments) + trailing
+    return urllib.parse.quote(_bytes(plain), safe="/~")
 
 
 def _canonical_query(query: str, *, presigned: bool) -> str:
@@ -345,3 +350,8 @@ def _canonical_query(query: str, *, presigned: bool) -> str:
 def _canonical_value(request: Request, name: str) -> str:
     values = [value for key, value in request.headers if key.lower() == name]
     return ",".join(_SPACES.sub(" ", value.strip()) for value in values)
+
+
+def _bytes(text: str) -> bytes:
+    """Of a path or header as it came: bytes that are no UTF-8 are kept as surrogates in strings."""
+    return text.encode("utf-8", "surrogateescape")
