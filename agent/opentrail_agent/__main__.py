@@ -12,6 +12,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 from opentrail import __version__
 from opentrail.completion import add_completion, completion_of
 from opentrail.errors import OpenTrailError
+from opentrail_agent.s3.options import add_s3_options
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -94,7 +95,8 @@ def parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("settings", help="list every setting with its meaning")
     settings.set_defaults(handler="explain")
     importing = _add(commands, "import", "import", "send files and folders, each event once")
-    importing.add_argument("paths", nargs="+", metavar="FILE|DIR")
+    importing.add_argument("paths", nargs="+", metavar="FILE|DIR|s3://BUCKET/PREFIX")
+    add_s3_options(importing)
     _once(importing, "STATE/import")
     pipe = _add(commands, "pipe", "pipe", "send what comes on standard input")
     pipe.add_argument("--name", default="stdin", help="what the source is called (default: stdin)")

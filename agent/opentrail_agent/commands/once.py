@@ -9,22 +9,29 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from opentrail.clock import SystemClock
+from opentrail.crash import crash_point
 from opentrail.errors import UsageError
+from opentrail.s3_url import SCHEME
 from opentrail_agent.app import run_once
 from opentrail_agent.commands.bar import Bar
 from opentrail_agent.commands.run import settings_of
 from opentrail_agent.config import AgentSettings
+from opentrail_agent.importing.cutting import As
 from opentrail_agent.importing.files import run_import
 from opentrail_agent.importing.progress import ImportProgress, ImportResult
+from opentrail_agent.importing.running import run_work
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
 from opentrail_agent.logs import set_up_logs
 from opentrail_agent.pipe import PipeResult, run_pipe
+from opentrail_agent.s3.client import make_client
+from opentrail_agent.s3.importing import S3Import
+from opentrail_agent.s3.options import client_settings
 from opentrail_agent.ship.heartbeat import Report
 from opentrail_agent.spool.writer import SpoolWriter
 
@@ -66,21 +73,25 @@ def import_files(options: argparse.Namespace) -> int:
         die_with_parent()
     settings = settings_of(options)
     set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
-    missing = [path for path in options.paths if not os.path.exists(path)]
+    of_s3 = [path.startswith(SCHEME) for path in options.paths]
+    if any(of_s3) and not all(of_s3):
+        raise UsageError("files and s3:// places are imported one after the other, not together")
+    missing = [path for path in options.paths if not any(of_s3) and not os.path.exists(path)]
     if missing:
         raise UsageError(f"{missing[0]}: there is no such file or folder")
     state = Path(options.state) if options.state else settings.state / "import"
-    result, is_sent = asyncio.run(_import(settings, state, options))
+    names = [path if path.startswith(SCHEME) else os.path.abspath(path) for path in options.paths]
+    name = "import:" + ",".join(names)[:200]
+    result, is_sent = asyncio.run(_import(settings, state, options, name))
     return _say_import(result, is_sent)
 
 
 async def _import(
-    settings: AgentSettings, state: Path, options: argparse.Namespace
+    settings: AgentSettings, state: Path, options: argparse.Namespace, name: str
 ) -> tuple[ImportResult, bool]:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    paths = [Path(path) for path in options.paths]
-    source = OneSource("import:" + ",".join(str(path.absolute()) for path in paths)[:200], "import")
+    source = OneSource(name, "import")
     bar = Bar(sys.stderr)
 
     def progress(now: ImportProgress) -> None:
@@ -88,16 +99,7 @@ async def _import(
         bar.reading(now.bytes_done, now.bytes_total, now.events, now.refused, now.path)
 
     async def read(spool: SpoolWriter) -> ImportResult:
-        result = await run_import(
-            paths,
-            spool.keep,
-            state,
-            progress,
-            stop,
-            account=options.account or settings.account,
-            region=options.region or settings.region,
-            redact=options.redact,
-        )
+        result = await _read(settings, state, options, spool, progress, stop)
         source.ended = result.is_complete
         source.position = source.size
         return result
@@ -105,6 +107,32 @@ async def _import(
     outcome = await run_once(settings, state, read, source.report, bar.sending, stop, SystemClock())
     bar.close()
     return outcome
+
+
+async def _read(
+    settings: AgentSettings,
+    state: Path,
+    options: argparse.Namespace,
+    spool: SpoolWriter,
+    progress: Callable[[ImportProgress], None],
+    stop: asyncio.Event,
+) -> ImportResult:
+    account = options.account or settings.account
+    region = options.region or settings.region
+    if not options.paths[0].startswith(SCHEME):
+        return await run_import(
+            [Path(path) for path in options.paths], spool.keep, state, progress, stop,
+            account=account, region=region, redact=options.redact,
+        )  # fmt: skip
+    clock = SystemClock()
+    try:
+        asked = client_settings(options)
+    except ValueError as error:
+        raise UsageError(f"--s3-{error}") from error
+    taken_for = As(account=account, region=region, redact=options.redact)
+    client = make_client(asked)
+    work = S3Import(options.paths, client, asked.workers, state, taken_for, clock)
+    return await run_work(work, spool.keep, progress, stop, clock, crash_point)
 
 
 def _say_import(result: ImportResult, is_sent: bool) -> int:

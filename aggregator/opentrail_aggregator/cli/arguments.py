@@ -11,6 +11,14 @@ from opentrail_aggregator.cli.opensearch_arguments import (
 from opentrail_aggregator.cli.proof_arguments import add_proof_commands
 from opentrail_aggregator.version import VERSION
 
+S3_OPTIONS = (
+    ("s3-endpoint", "URL", "S3 that is not AWS"),
+    ("s3-region", "REGION", "of the bucket"),
+    ("s3-profile", "NAME", "of the AWS tools' files"),
+    ("s3-workers", "N", "objects fetched at once (6)"),
+)
+"""Options of `import` that are handed to the agent, which knows what they mean."""
+
 _SERVER = """\
 The server is found by --url or OPENTRAIL_URL, else by the home folder: --home or OPENTRAIL_HOME,
 else ./var, so that next to `make up` no option is needed. Requests are signed with the access key
@@ -272,12 +280,17 @@ def _import(commands: Commands) -> None:
         """\
 Example:
   opentrail import ~/cloudtrail-2025/    # .json, .json.gz, arrays, Records, NDJSON
+  opentrail import s3://bucket/AWSLogs/111122223333/CloudTrail/eu-west-1/2026/
 
 May be interrupted and given again: it goes on where it was, and what is already here stays single.
+Credentials for S3 come from where the AWS tools look for them.
 """,
         server=False,
     )
-    parser.add_argument("paths", nargs="+", metavar="FILE|DIR")
+    parser.add_argument("paths", nargs="+", metavar="FILE|DIR|s3://BUCKET/PREFIX")
+    for name, metavar, meaning in S3_OPTIONS:
+        parser.add_argument(f"--{name}", metavar=metavar, help=meaning)
+    parser.add_argument("--s3-path-style", action="store_true", help="the bucket is in the path")
 
 
 def _index(commands: Commands) -> None:

@@ -11,6 +11,7 @@ import sys
 
 from opentrail_aggregator.api.settings import dialled
 from opentrail_aggregator.certificates import agent_credentials, make_certificates
+from opentrail_aggregator.cli.arguments import S3_OPTIONS
 from opentrail_aggregator.cli.client import endpoint_of, home_of
 from opentrail_aggregator.cli.local_agent import IMPORT_NAME, write_configuration
 from opentrail_aggregator.home import Home
@@ -25,6 +26,10 @@ def run_import(options: argparse.Namespace) -> int:
         make_certificates(home.pki, ["localhost"], [IMPORT_NAME])
     configuration = write_configuration(home.imports, IMPORT_NAME, address, credentials)
     program = [sys.executable, "-m", "opentrail_agent", "import", "--config", str(configuration)]
+    for name, _, _ in S3_OPTIONS:
+        value = getattr(options, name.replace("-", "_"))
+        program += [f"--{name}={value}"] if value else []
+    program += ["--s3-path-style"] if options.s3_path_style else []
     process = subprocess.Popen([*program, "--", *options.paths])
     while True:
         # Ctrl-C reaches the agent too; it notes how far it is, and this waits for that.
