@@ -75,7 +75,8 @@ class Draft:
     _lines: list[bytes] = field(default_factory=list)
     _refused: list[RefusedItem] = field(default_factory=list)
     _runs: list[SourceRun] = field(default_factory=list)
-    _redacted: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
+    """Values hidden, by rule."""
     _refused_bytes: int = 0
     _sources_bytes: int = 0
 
@@ -84,13 +85,18 @@ class Draft:
         return len(self._refused)
 
     @property
+    def size_bytes(self) -> int:
+        """Bytes of events and refusals, before compression."""
+        return self.raw_bytes + self._refused_bytes
+
+    @property
     def is_empty(self) -> bool:
-        return not self._lines and not self._refused
+        return not self.events and not self._refused
 
     @property
     def is_full(self) -> bool:
         return (
-            self.raw_bytes + self._refused_bytes >= FULL_BYTES
+            self.size_bytes >= FULL_BYTES
             or self.events >= BATCH_MAX_EVENTS
             or self.refused >= BATCH_MAX_EVENTS
             or self._sources_bytes >= BATCH_MAX_SOURCES_BYTES * 3 // 4
@@ -114,13 +120,13 @@ class Draft:
                 piece = origin.redactor.refusal(piece)
             self._refuse(origin, piece)
         if origin.redactor is not None:
-            self._redacted += origin.redactor.take_counts()
+            self.redacted += origin.redactor.take_counts()
 
     def seal(self) -> Batch:
-        """The payload; most of the work is compression, without the interpreter's lock."""
-        payload = seal_batch(b"".join(self._lines), self.events, self._runs, self._refused)
-        raw_bytes = self.raw_bytes + self._refused_bytes
-        return Batch(payload, self.events, self.refused, raw_bytes, self._redacted)
+        """The payload, once; most of the work is compression, without the interpreter's lock."""
+        lines, self._lines = b"".join(self._lines), []
+        payload = seal_batch(lines, self.events, self._runs, self._refused)
+        return Batch(payload, self.events, self.refused, self.size_bytes, self.redacted)
 
     def _add_value(self, origin: Origin, value: Value) -> None:
         line, natural = mapped(value.line, origin.mapping)

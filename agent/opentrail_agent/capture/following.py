@@ -1,11 +1,16 @@
 """Following files: runs the harvest and hands its batches to the spool.
 
-While one batch is being made durable the next one is read and sealed; if the spool makes its caller
-wait, at most that one waits with it, and the files are where the rest stays. A batch counts as
-spooled, and its positions may be written, only when `spool_append` has returned.
+    read, look ──► seal ──► append ──► settle
+    (a thread)     (one)    (spool)    (in order, with the next turn)
+
+While batches are sealed and made durable the next ones are read: at most UNDER_WAY_MAX are on their
+way, so a spool that makes its caller wait soon stops the reading, and the files are where the rest
+stays. A batch counts as spooled, and its positions may be written, only when `spool_append` has
+returned for it and for those before it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +21,7 @@ from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
 
 from ..metrics import Metrics
+from .batching import Draft
 from .harvest import Harvest, Report, Turn
 from .settings import CaptureSettings
 
@@ -24,7 +30,9 @@ SpoolAppend = Callable[[bytes, int, int, dict[str, int]], Awaitable[None]]
 
 RETRY_SECONDS = 1.0
 LAST_SPOOL_SECONDS = 1.5
-"""How long a stop waits for the batch that is on its way to the spool."""
+"""How long a stop waits for the batches that are on their way to the spool."""
+UNDER_WAY_MAX = 4
+"""Batches read and not durable yet: one is sealed, and a slow disk takes several with one sync."""
 
 T = TypeVar("T")
 
@@ -57,40 +65,43 @@ class Capture:
         # One thread: a turn that was given up ends before the harvest is closed.
         with ThreadPoolExecutor(1, "capture") as thread:
             await self._in(thread, self._harvest.open)
+            under_way = _UnderWay()
             try:
-                await self._follow(stop, thread)
+                with ThreadPoolExecutor(1, "seal") as sealing:
+                    await self._follow(stop, thread, sealing, under_way)
             finally:
+                await under_way.cancel()
                 await self._in(thread, self._harvest.close)
 
-    async def _follow(self, stop: asyncio.Event, thread: ThreadPoolExecutor) -> None:
-        pending: Turn | None = None  # its batch is on its way to the spool
-        spooled: Turn | None = None  # its batch is there
+    async def _follow(
+        self,
+        stop: asyncio.Event,
+        thread: ThreadPoolExecutor,
+        sealing: ThreadPoolExecutor,
+        under_way: "_UnderWay",
+    ) -> None:
+        spooled: list[Turn] = []
         while not stop.is_set():
-            spooling = asyncio.ensure_future(self._spool(pending))
-            try:
-                # Shielded: a stop must not forget a batch that the spool is just taking.
-                turn, is_spooled = await unless_stopped(
-                    stop,
-                    _both(self._turn(thread, spooled), asyncio.shield(spooling)),
-                    (None, False),
-                )
-                if stop.is_set() and not is_spooled:
-                    is_spooled = await self._last_moment(spooling)
-            finally:
-                spooling.cancel()
-            if turn is None and spooled is not None:
-                await self._in(thread, self._harvest.settle, spooled)
-            spooled = pending if is_spooled else None
-            pending = turn if turn is not None and turn.batch is not None else None
-            if pending is None and spooled is None and turn is not None:
-                await unless_stopped(stop, self._clock.sleep(turn.wait_seconds), None)
-        if spooled is not None:
-            await self._in(thread, self._harvest.settle, spooled)
+            spooled = under_way.take_done()
+            turn = await unless_stopped(stop, self._turn(thread, spooled), None)
+            if turn is None:
+                break
+            if turn.draft is not None:
+                under_way.add(turn, self._spool(sealing, turn.draft, turn.positions))
+                if len(under_way) >= UNDER_WAY_MAX:
+                    await unless_stopped(stop, under_way.first_done(), None)
+            else:
+                await unless_stopped(stop, self._pause(turn.wait_seconds, under_way), None)
+        await under_way.all_done(LAST_SPOOL_SECONDS)
+        await self._in(thread, self._harvest.settle, *spooled, *under_way.take_done())
 
-    async def _last_moment(self, spooling: "asyncio.Future[bool]") -> bool:
-        """Whether the batch under way became durable: then it need not be read again."""
-        done, _ = await asyncio.wait((spooling,), timeout=LAST_SPOOL_SECONDS)
-        return bool(done) and not spooling.cancelled() and spooling.result()
+    async def _pause(self, seconds: float, under_way: "_UnderWay") -> None:
+        """Until there may be something to read, or something became durable."""
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await under_way.first_done(sleeping)
+        finally:
+            sleeping.cancel()
 
     def report(self) -> Report:
         """The sources' positions as they are in the spool, and the time by which that is all
@@ -101,9 +112,9 @@ class Capture:
         """The sources of `report`."""
         return self._harvest.report.sources
 
-    async def _turn(self, thread: ThreadPoolExecutor, spooled: Turn | None) -> Turn:
+    async def _turn(self, thread: ThreadPoolExecutor, spooled: list[Turn]) -> Turn:
         try:
-            return await self._in(thread, self._harvest.turn, spooled)
+            return await self._in(thread, self._harvest.turn, *spooled)
         except OSError as error:
             self._metrics.problem(
                 "capture.positions",
@@ -116,18 +127,52 @@ class Capture:
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
-    async def _spool(self, turn: Turn | None) -> bool:
-        if turn is None or turn.batch is None:
-            return False
-        batch = turn.batch
-        await self._append(batch.payload, batch.events, batch.refused, turn.positions)
+    async def _spool(
+        self, sealing: ThreadPoolExecutor, draft: Draft, positions: dict[str, int]
+    ) -> None:
+        batch = await self._in(sealing, draft.seal)
+        await self._append(batch.payload, batch.events, batch.refused, positions)
         self._crash("agent.spooled")
-        return True
 
 
-async def _both(first: Awaitable[T], second: Awaitable[bool]) -> tuple[T, bool]:
-    one, two = await asyncio.gather(first, second)
-    return one, two
+class _UnderWay:
+    """Turns whose drafts are being sealed and spooled, oldest first."""
+
+    def __init__(self) -> None:
+        self._turns: deque[tuple[Turn, asyncio.Future[None]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def add(self, turn: Turn, spooling: Coroutine[Any, Any, None]) -> None:
+        # A task of its own: a stop must not forget a batch that the spool is just taking.
+        self._turns.append((turn, asyncio.ensure_future(spooling)))
+
+    def take_done(self) -> list[Turn]:
+        """Those at the front that are durable by now; raises what made the first of them fail."""
+        done: list[Turn] = []
+        while self._turns and self._turns[0][1].done():
+            turn, spooling = self._turns[0]
+            spooling.result()
+            self._turns.popleft()
+            done.append(turn)
+        return done
+
+    async def first_done(self, *others: "asyncio.Future[None]") -> None:
+        """Wait for the oldest, or for one of `others`."""
+        oldest = [spooling for _, spooling in list(self._turns)[:1]]
+        await asyncio.wait([*oldest, *others], return_when=asyncio.FIRST_COMPLETED)
+
+    async def all_done(self, seconds: float) -> None:
+        """Wait for all, but not for long."""
+        if self._turns:
+            await asyncio.wait([spooling for _, spooling in self._turns], timeout=seconds)
+
+    async def cancel(self) -> None:
+        """Give up what is not durable: it is read again."""
+        for _, spooling in self._turns:
+            spooling.cancel()
+        await asyncio.gather(*(each for _, each in self._turns), return_exceptions=True)
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T], otherwise: T) -> T:

@@ -1,12 +1,12 @@
 """From watched paths to sealed batches: one `turn` after the other, without waiting for anything.
 
-    scan ──► adopt · look · let go ──► ready ──► read into the draft ──► seal
+    scan ──► adopt · look · let go ──► ready ──► read into the draft ──► hand out
     (which files there are)            (which have something new)        (when it is full or due)
 
-`turn` does a bounded amount of work and says what came of it: a batch to spool, or until when there
-is nothing to do. It runs in a worker thread; the shell (`following`) hands it the turns that became
-durable meanwhile, so all state here belongs to one thread at a time. Only `report`, a value made
-anew each time, is read from elsewhere.
+`turn` does a bounded amount of work and says what came of it: a draft to seal and spool, or until
+when there is nothing to do. It runs in a worker thread; the shell (`following`) hands it the turns
+that became durable meanwhile, in order, so all state here belongs to one thread at a time. Only
+`report`, a value made anew each time, is read from elsewhere.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from opentrail.files import DISK, Files
 from opentrail.limits import HEARTBEAT_MAX_SOURCES
 
 from ..metrics import Metrics
-from .batching import Batch, Draft, Pacer
+from .batching import Draft, Pacer
 from .census import Census
 from .follower import Follower, Reading
 from .positions import Entry
@@ -46,16 +46,17 @@ class Reached:
     has_ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Turn:
     """What came of a turn."""
 
-    batch: Batch | None = None
+    draft: Draft | None = None
+    """To be sealed and spooled; nothing is added to it any more."""
     reached: list[Reached] = field(default_factory=list)
     through_ns: int = 0
-    """With this batch, and those before it, all is spooled that the sources held at this time."""
+    """With this draft, and those before it, all is spooled that the sources held at this time."""
     wait_seconds: float = 0.0
-    """Without a batch: how long there is nothing to do."""
+    """Without a draft: how long there is nothing to do."""
 
     @property
     def positions(self) -> dict[str, int]:
@@ -99,7 +100,7 @@ class Harvest:
         self._save_at = float("-inf")
         self._scanned_ns = 0  # when the last scan began, by the wall clock
         self._drained_ns = 0  # all that was there then is in the draft or in a batch
-        self._is_in_flight = False
+        self._in_flight: set[Turn] = set()
 
     def open(self) -> None:
         self._census.open()
@@ -112,14 +113,13 @@ class Harvest:
         finally:
             self._census.close()
 
-    def turn(self, spooled: Turn | None = None) -> Turn:
-        """One bounded step; `spooled` is the last turn's batch, durable by now.
+    def turn(self, *spooled: Turn) -> Turn:
+        """One bounded step; `spooled` are the turns, in order, that became durable meanwhile.
 
         Raises OSError if the positions cannot be written; nothing is lost by calling again.
         """
         now = self._clock.monotonic()
-        if spooled is not None:
-            self.settle(spooled)
+        self.settle(*spooled)
         self._save_if_due(now)
         if now >= self._scan_at:
             self._scan(now)
@@ -130,11 +130,11 @@ class Harvest:
         if not self._census.ready and not self._census.is_unsettled:
             self._drained_ns = self._scanned_ns
         # After a change of generation its file may have nothing new to say: reached all the same.
-        if self._draft.is_empty and self._touched and not self._is_in_flight:
-            self.settle(self._reached(None))
+        if self._draft.is_empty and self._touched and not self._in_flight:
+            self._settle(self._reached(None))
         if self._pacer.is_due(self._draft, now):
-            return self._seal(now)
-        if not self._is_in_flight and self._draft.is_empty:
+            return self._hand_out(now)
+        if not self._in_flight and self._draft.is_empty:
             self._say_reached(self._drained_ns)
         return Turn(wait_seconds=self._wait(now))
 
@@ -194,14 +194,14 @@ class Harvest:
         """Whether `follower` has nothing to read and what is left in it fits the draft."""
         return not self._draft.is_full and follower not in self._census.ready
 
-    def _seal(self, now: float) -> Turn:
+    def _hand_out(self, now: float) -> Turn:
         self._make_generations_durable()
-        batch = self._draft.seal()
-        self._draft = Draft()
+        draft, self._draft = self._draft, Draft()
         self._pacer.sealed(now)
-        self._is_in_flight = True
+        turn = self._reached(draft)
+        self._in_flight.add(turn)
         self._crash("agent.sealed")
-        return self._reached(batch)
+        return turn
 
     def _make_generations_durable(self) -> None:
         """Before any event of a generation can be spooled: a derived id must not change."""
@@ -215,16 +215,22 @@ class Harvest:
         if fresh:
             positions.save()
 
-    def _reached(self, batch: Batch | None) -> Turn:
+    def _reached(self, draft: Draft | None) -> Turn:
         reached = [
             Reached(each.entry, each.place, each.tail, each.largest, each.exhausted, each.has_ended)
             for each in self._touched.values()
         ]
         self._touched = {}
-        return Turn(batch, reached, self._drained_ns)
+        return Turn(draft, reached, self._drained_ns)
 
-    def settle(self, turn: Turn) -> None:
-        """What `turn` read is in the spool."""
+    def settle(self, *turns: Turn) -> None:
+        """What `turns` read is in the spool; one that is known to be is passed over."""
+        for turn in turns:
+            if turn in self._in_flight:
+                self._in_flight.remove(turn)
+                self._settle(turn)
+
+    def _settle(self, turn: Turn) -> None:
         positions = self._census.positions
         for each in turn.reached:
             entry = each.entry
@@ -234,12 +240,11 @@ class Harvest:
             entry.file_size, entry.modified_ns = each.exhausted
             if entry.prefix_bytes:
                 positions.put(entry)
-        if turn.batch is not None:
-            self._is_in_flight = False
-            self._metrics.increment("opentrail_agent_events_total", turn.batch.events)
-            self._metrics.increment("opentrail_agent_bytes_total", turn.batch.raw_bytes)
-            self._metrics.increment("opentrail_agent_refused_total", turn.batch.refused)
-            for rule, count in turn.batch.redacted.items():
+        if turn.draft is not None:
+            self._metrics.increment("opentrail_agent_events_total", turn.draft.events)
+            self._metrics.increment("opentrail_agent_bytes_total", turn.draft.size_bytes)
+            self._metrics.increment("opentrail_agent_refused_total", turn.draft.refused)
+            for rule, count in turn.draft.redacted.items():
                 self._metrics.increment("opentrail_agent_redacted_total", count, rule=rule)
             self._say_reached(turn.through_ns)
 

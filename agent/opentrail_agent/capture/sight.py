@@ -18,8 +18,12 @@ from .redact import Redactor
 
 _ACCOUNT = re.compile(r"[0-9]{12}", re.ASCII)
 _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
-# How many distinct times are remembered: a batch spans few seconds, an import of an hour 3,600.
+# How many halves of times are remembered: minutes mostly, and the seconds of a minute.
 _KNOWN_MAX = 20_000
+# `YYYY-MM-DDTHH:MM:` and `SSZ`: a time is readable if each half is, beside any readable other.
+_MINUTE = slice(0, 17)
+_REST = slice(17, None)
+_SOME_MINUTE, _SOME_REST = "2000-01-01T00:00:", "00Z"
 
 
 class _Glance(msgspec.Struct, gc=False):
@@ -47,6 +51,8 @@ class _SecondGlance(msgspec.Struct, gc=False):
 
 _first = operator.itemgetter(0)
 _ending = operator.itemgetter(slice(-2, None))
+_minute = operator.itemgetter(_MINUTE)
+_rest = operator.itemgetter(_REST)
 
 
 class Sight:
@@ -58,7 +64,8 @@ class Sight:
         self._redactor = redactor
         self._glances = msgspec.json.Decoder(_Glance)
         self._second_glances = msgspec.json.Decoder(_SecondGlance)
-        self._times: set[str] = set()
+        self._minutes: set[str] = set()
+        self._rests: set[str] = set()
 
     def count(self, block: bytes) -> int:
         """How many events `block` is made of, one a line; 0: it needs a closer look."""
@@ -90,12 +97,8 @@ class Sight:
         return len(lines)
 
     def _all_admitted(self, glances: list[Any]) -> bool:
-        times = {glance.eventTime for glance in glances} - self._times
-        if any(parse_time(text) is None for text in times):
+        if not self._are_times({glance.eventTime for glance in glances}):
             return False
-        if len(self._times) > _KNOWN_MAX:
-            self._times.clear()
-        self._times |= times
         regions = {glance.awsRegion or self._region for glance in glances}
         if not all(map(_REGION.fullmatch, regions)):
             return False
@@ -104,6 +107,20 @@ class Sight:
         if not all(ids) or max(map(len, ids)) * 4 > EVENT_ID_MAX_BYTES:
             return False
         return "".join(ids).isprintable()
+
+    def _are_times(self, times: set[str]) -> bool:
+        """Whether every one is a readable eventTime: few halves are looked at for many times."""
+        minutes = set(map(_minute, times)) - self._minutes
+        if any(parse_time(minute + _SOME_REST) is None for minute in minutes):
+            return False
+        rests = set(map(_rest, times)) - self._rests
+        if any(parse_time(_SOME_MINUTE + rest) is None for rest in rests):
+            return False
+        for known, found in ((self._minutes, minutes), (self._rests, rests)):
+            if len(known) > _KNOWN_MAX:
+                known.clear()
+            known |= found
+        return True
 
 
 def _account_of(glance: _SecondGlance) -> str:

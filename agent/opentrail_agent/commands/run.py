@@ -12,6 +12,7 @@ from opentrail_agent.app import run_agent
 from opentrail_agent.config import DEFAULT_PATH, AgentSettings
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
 from opentrail_agent.logs import set_up_logs
+from opentrail_agent.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         die_with_parent()
     settings = settings_of(options)
     set_up_logs(settings.logging.level, settings.logging.format)
+    keep_freed_memory()
     log_settings(settings)
     asyncio.run(_run(settings))
     _log.info("stopped; the next start goes on from here")

@@ -84,6 +84,7 @@ class SpoolWriter:
         self._standing_due = 0.0
         self._closing = False
         self._durable = spool.durable
+        self._turnstile = asyncio.Lock()  # Batches enter in the order in which they came.
         self._room_signal = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._failed: asyncio.Future[None] = self._loop.create_future()
@@ -141,16 +142,15 @@ class SpoolWriter:
         batch may or may not be kept; the source reads it again and identity sorts it out.
         """
         if len(payload) > BATCH_MAX_BYTES:
-            raise LimitError(
-                f"a batch of {len(payload)} bytes is more than BATCH_MAX_BYTES {BATCH_MAX_BYTES}"
-            )
-        await self._wait_for_room(len(payload))
+            raise LimitError(f"a batch of {len(payload)} bytes, the limit is {BATCH_MAX_BYTES}")
         future: asyncio.Future[int] = self._loop.create_future()
-        with self._lock:
-            self._refuse_if_stopped()
-            self._pending.append(_Waiting(Sealed(payload, events, refused), future))
-            self._pending_bytes += len(payload)
-            self._lock.notify()
+        async with self._turnstile:
+            await self._wait_for_room(len(payload))
+            with self._lock:
+                self._refuse_if_stopped()
+                self._pending.append(_Waiting(Sealed(payload, events, refused), future))
+                self._pending_bytes += len(payload)
+                self._lock.notify()
         return self.standing.sequence(await future)
 
     def acknowledge(self, sequence: int) -> None:

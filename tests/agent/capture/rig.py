@@ -82,11 +82,11 @@ class Rig:
     def step(self) -> bool:
         """One turn, and its batch spooled; whether there was one."""
         spooled, self._spooled = self._spooled, None
-        turn = self.harvest.turn(spooled)
-        if turn.batch is None:
+        turn = self.harvest.turn(*([spooled] if spooled else []))
+        if turn.draft is None:
             self.clock.advance(max(turn.wait_seconds, 0.001))
             return False
-        self.spool.append(turn.batch.payload)
+        self.spool.append(turn.draft.seal().payload)
         self._crash("agent.spooled")
         self._spooled = turn
         return True

@@ -207,7 +207,7 @@ def test_a_turn_is_short_even_if_nothing_comes_of_what_is_read(tmp_path: Path) -
         file.truncate(100_000_000)
     rig = Rig(tmp_path, str(path))
     turn = rig.harvest.turn()
-    assert turn.batch is None
+    assert turn.draft is None
     assert turn.wait_seconds == 0
     (follower,) = rig.harvest._census.followers.values()
     assert follower._splitter.read_offset <= 20_000_000
@@ -310,7 +310,7 @@ def test_a_report_covers_all_that_was_there_at_its_time(tmp_path: Path) -> None:
     path.write_bytes(lines(1))
     rig = Rig(tmp_path, str(path))
     turn = rig.harvest.turn()
-    assert turn.batch is not None
+    assert turn.draft is not None
     assert rig.harvest.report.reported_at_ns == 0  # Read and sealed, but not in the spool.
     began = rig.clock.now_ns()
     rig.harvest.turn(turn)

@@ -61,7 +61,7 @@ def test_a_position_is_never_written_before_its_batch_is_spooled(tmp_path: Path)
     path = tmp_path / "a.json"
     path.write_bytes(bare(1))
     rig = Rig(tmp_path, str(path))
-    while rig.harvest.turn().batch is None:  # Sealed, and then the process dies.
+    while rig.harvest.turn().draft is None:  # Sealed, and then the process dies.
         rig.clock.advance(0.1)
     rig.harvest.close()
     rig.start()

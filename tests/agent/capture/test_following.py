@@ -8,7 +8,7 @@ import pytest
 from opentrail.clock import SystemClock
 from opentrail.files import DISK, DiskFiles
 from opentrail.settings import Seconds
-from opentrail_agent.capture.following import Capture
+from opentrail_agent.capture.following import UNDER_WAY_MAX, Capture
 from opentrail_agent.capture.settings import CaptureSettings, WatchSettings
 from opentrail_agent.metrics import Metrics
 
@@ -66,10 +66,10 @@ async def test_a_spool_that_waits_stops_the_reading_and_a_stop_ends_the_waiting(
     path = tmp_path / "logs" / "a.json"
     path.write_bytes(b"".join(line(n, fill="x" * 5000) + b"\n" for n in range(2000)))
     running = asyncio.create_task(follow.run(stop))
-    await until(lambda: spool.waiting == 1)
+    await until(lambda: spool.waiting == UNDER_WAY_MAX)
     await asyncio.sleep(0.2)
     held = sum(each.place.offset for each in follow._harvest._census.followers.values())
-    assert held < 3_500_000  # One batch waits, one is sealed, one is being filled.
+    assert held < UNDER_WAY_MAX * 1_000_000 + 100_000
     assert follow.report().reported_at_ns == 0
     stop.set()
     await asyncio.wait_for(running, 2)
