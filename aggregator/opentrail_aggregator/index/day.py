@@ -8,6 +8,7 @@ their own blocks.
 
 Nothing is committed twice: the engine's commit is all or nothing, and the greatest position in it
 is read back when the day is opened, so what is brought again from the log is known by its position.
+While a commit runs, what comes is made into documents that wait for its end: *ready*.
 A failure of any kind is answered by `discard`: the day forgets what was not committed.
 """
 
@@ -20,6 +21,7 @@ import zstandard
 from opentrail.clock import Clock
 from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
+from opentrail_aggregator.index.commit import RunningCommit
 from opentrail_aggregator.index.document import Event, document_of, fallback_of
 from opentrail_aggregator.index.generation import TERMS
 from opentrail_aggregator.index.records import (
@@ -72,12 +74,16 @@ class DayWriter:
         self._events: list[Event] = []
         self._entry_bytes = 0
         self._unfed: deque[int] = deque()
+        self._commit: RunningCommit | None = None
+        self._ready: list[tuple[int, list[Event], list[str]]] = []
+        self.ready_events = 0
+        """Documents that wait for the end of a commit; `unfed_events` counts them, too."""
         self.unfed_events = 0
         """Gathered or sealed, not with the engine."""
         self.fed_events = 0
         """With the engine, not committed."""
-        self.first_uncommitted = 0
-        """The position of the first event that is not committed, 0 if there is none."""
+        self._first_unfed = 0
+        """The position of the first event that no commit was begun for, 0 if there is none."""
         self.gathered_since = 0.0
         """When that event came."""
         self.used_at = 0.0
@@ -87,13 +93,28 @@ class DayWriter:
         return self._writer is not None
 
     @property
+    def is_committing(self) -> bool:
+        """A commit was begun and not finished."""
+        return self._commit is not None
+
+    @property
+    def is_commit_done(self) -> bool:
+        """`finish_commit` would not wait."""
+        return self._commit is not None and self._commit.is_done
+
+    @property
     def uncommitted_events(self) -> int:
-        return self.unfed_events + self.fed_events
+        return self.unfed_events + self.fed_events + (self._commit.events if self._commit else 0)
+
+    @property
+    def first_uncommitted(self) -> int:
+        """The position of the first event that is not committed, 0 if there is none."""
+        return self._commit.first_position if self._commit else self._first_unfed
 
     def gather(self, event: Event) -> None:
         """Take an event that is not here yet."""
-        if not self.first_uncommitted:
-            self.first_uncommitted = event.position
+        if not self._first_unfed:
+            self._first_unfed = event.position
             self.gathered_since = self._clock.monotonic()
         entry = pack_entry(event)
         self._entries.append(entry)
@@ -138,24 +159,39 @@ class DayWriter:
         return bool(self._unfed)
 
     def _feed(self, offset: int, events: list[Event]) -> None:
-        assert self._writer is not None, "a day is opened before it is fed"
-        add = self._writer.add_json
+        documents = []
         for ordinal, event in enumerate(events):
-            location = place(offset, ordinal)
-            document, marks = document_of(event, location)
+            document, marks = document_of(event, place(offset, ordinal))
             if marks:
                 self._counted.normalised += 1
+            documents.append(document)
+        if self._commit is None:
+            self._add(offset, events, documents)
+        else:
+            self._ready.append((offset, events, documents))
+            self.ready_events += len(events)
+
+    def _add(self, offset: int, events: list[Event], documents: list[str]) -> None:
+        assert self._writer is not None, "a day is opened before it is fed"
+        add = self._writer.add_json
+        for ordinal, document in enumerate(documents):
             try:
                 add(document)
             except ValueError:
                 # Whatever the engine holds against it, the event is not lost to search.
                 self._counted.fallback += 1
-                add(fallback_of(event, location))
+                add(fallback_of(events[ordinal], place(offset, ordinal)))
         self.unfed_events -= len(events)
         self.fed_events += len(events)
 
     def commit(self) -> None:
         """Make everything gathered durable and visible to readers. The day must be open."""
+        self.begin_commit()
+        self.finish_commit()
+
+    def begin_commit(self) -> None:
+        """Begin to commit everything gathered; what comes from now on is not part of it."""
+        assert self._commit is None
         while self.feed(1 << 30):
             continue
         if not self.fed_events:
@@ -164,11 +200,21 @@ class DayWriter:
         # The records first: a document must never point at bytes that a power cut took.
         self._records.sync()
         crash_point("index.records.synced")
-        self._writer.commit()
-        crash_point("index.day.committed")
-        self.committed_documents += self.fed_events
+        self._commit = RunningCommit(self._writer, self.fed_events, self._first_unfed)
         self.fed_events = 0
-        self.first_uncommitted = 0
+        self._first_unfed = 0
+
+    def finish_commit(self) -> None:
+        """Wait for the commit that was begun, if one was, and feed what came meanwhile."""
+        if self._commit is None:
+            return
+        self._commit.finish()
+        crash_point("index.day.committed")
+        self.committed_documents += self._commit.events
+        self._commit = None
+        ready, self._ready, self.ready_events = self._ready, [], 0
+        for offset, events, documents in ready:
+            self._add(offset, events, documents)
 
     def pause(self) -> None:
         """Give the engine's memory and threads back, once its merges are done.
@@ -176,12 +222,16 @@ class DayWriter:
         Everything must be committed.
         """
         assert not self.fed_events
+        assert self._commit is None
         if self._writer is not None:
             self._writer.wait_merging_threads()
             self._writer = None
 
     def discard(self) -> None:
         """Forget what was not committed and let go of everything; never raises."""
+        if self._commit is not None:
+            self._commit.wait()
+            self._commit = None
         self._writer = None
         try:
             self._records.close()

@@ -9,7 +9,8 @@ Commits make events searchable and cost the same for few events as for many; sma
 small segments, which are merged again and again (an event in commits of 2,000 costs twice what it
 costs in commits of 10,000). So each open day is committed at `commit_seconds`, and less often, up
 to `commit_max_seconds`, when commits take more than a third of the time, when events come fast,
-and when what is read is old already: then it is more use to be done sooner.
+and when what is read is old already: then it is more use to be done sooner. A large commit runs
+beside the reading; a small one is waited for, and so is any when nothing else is to do.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ _IDLE_SECONDS = 30.0
 _SLICE_EVENTS = 800
 _FAST_EVENTS = 5_000
 """Events a second in a day up to which commits are frequent; at twice that they are rarest."""
+_BESIDE_EVENTS = 5_000
+"""A commit of so many goes on while further events are read."""
+_READY_EVENTS_MAX = 30_000
+"""So many may be made ready meanwhile: about 100 MB."""
 _SHARE = 3.0
 """Commits and late days may take one part in this many of the time."""
 
@@ -91,14 +96,21 @@ class Days:
             if not day.is_open and day.uncommitted_events and self._may_open(name):
                 self._open(name, day)
             if day.is_open:
-                worked |= self._work_open(name, day, now)
+                worked |= self._work_open(name, day, now, is_idle=is_idle)
             elif not day.uncommitted_events and now - day.used_at > _IDLE_SECONDS:
                 self.close(name)
         return self._work_late(now, is_idle=is_idle) or worked
 
-    def _work_open(self, name: str, day: DayWriter, now: float) -> bool:
+    def _work_open(self, name: str, day: DayWriter, now: float, *, is_idle: bool) -> bool:
+        if day.is_committing:
+            if is_idle or day.is_commit_done or day.ready_events >= _READY_EVENTS_MAX:
+                self._finish(name, day)
+                return True
+            return False
         if day.uncommitted_events and self._is_due(name, day, now):
-            self._commit(name, day)
+            self._begin(name, day)
+            if is_idle or day.uncommitted_events < _BESIDE_EVENTS:
+                self._finish(name, day)
             return True
         if not day.uncommitted_events and now - day.used_at > _IDLE_SECONDS:
             self.close(name)
@@ -150,16 +162,25 @@ class Days:
         """Commit everything of some days, one after the other."""
         for name in sorted(names & set(self._days)):
             day = self._days[name]
+            if day.is_committing:
+                self._finish(name, day)
             if day.uncommitted_events:
                 was_open = day.is_open and name != self._late
                 self._open(name, day)
-                self._commit(name, day)
+                self._begin(name, day)
+                self._finish(name, day)
                 if not was_open:
                     day.pause()
                     give_back()
             if name == self._late:
                 self._late = ""
             yield name
+
+    def finish_commits(self) -> None:
+        """Wait for every commit that was begun."""
+        for name, day in self._days.items():
+            if day.is_committing:
+                self._finish(name, day)
 
     def documents(self, day: str) -> int:
         """Documents committed in a day, which is opened for it."""
@@ -233,7 +254,11 @@ class Days:
         excess = day.uncommitted_events / elapsed / _FAST_EVENTS - 1
         return elapsed >= max(took * _SHARE, least + (most - least) * excess)
 
-    def _commit(self, name: str, day: DayWriter) -> None:
-        began = self._clock.monotonic()
-        day.commit()
+    def _begin(self, name: str, day: DayWriter) -> None:
+        self._committed[name] = self._clock.monotonic(), 0.0
+        day.begin_commit()
+
+    def _finish(self, name: str, day: DayWriter) -> None:
+        day.finish_commit()
+        began, _ = self._committed[name]
         self._committed[name] = began, self._clock.monotonic() - began

@@ -111,12 +111,7 @@ class Indexer:
 
     def _follow_current(self) -> Follower | None:
         """The follower of the generation that answers now."""
-        path = self._home.index / CURRENT
-        try:
-            stat = path.stat()
-            current = (stat.st_ino, stat.st_mtime_ns)
-        except FileNotFoundError:
-            current = None
+        current = self._current_file()
         if self._follower is not None and current == self._seen_current:
             return self._follower
         log_id = self._log_id()
@@ -126,10 +121,12 @@ class Indexer:
         generation = self._generations.current()
         if generation is None:
             generation = self._begin(log_id)
+            current = self._current_file()
         state = generation.read()
         if state.version != SCHEMA_VERSION or state.log_id != log_id:
             # Positions and terms mean nothing across these; the old one stays until it is replaced.
             generation = self._begin(log_id)
+            current = self._current_file()
             self._metrics.problem(
                 "index.begun-anew",
                 f"{self._home.index}: the index was of another log or format and begins anew; "
@@ -139,8 +136,8 @@ class Indexer:
             generation, self._sources, self._settings, self._clock, damaged=self._tell_damage
         )
         follower.finish_dropping()
-        stat = path.stat()
-        self._seen_current = (stat.st_ino, stat.st_mtime_ns)
+        # As it was before it was read: one that was switched since is noticed at the next step.
+        self._seen_current = current
         self._follower = follower
         self._cursors = Cursors(self._home.log / DIRECTORY, log_id)
         self._dropped_before = ""
@@ -148,6 +145,14 @@ class Indexer:
             {name for name in self._generations.names() if name >= generation.name}
         )
         return follower
+
+    def _current_file(self) -> tuple[int, int] | None:
+        """What changes whenever another generation is to answer."""
+        try:
+            stat = (self._home.index / CURRENT).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
 
     def _begin(self, log_id: str) -> Generation:
         generation = self._generations.create()
@@ -157,7 +162,7 @@ class Indexer:
 
     def _log_id(self) -> str | None:
         try:
-            return self._log.log_id
+            return self._log.log_id or None  # Empty while ingest is just making it.
         except (OpenTrailError, OSError):
             return None  # Ingest has not made the log yet.
 

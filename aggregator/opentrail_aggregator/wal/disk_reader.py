@@ -7,6 +7,7 @@ that the sums still close when they are put to the account of the damage.
 """
 
 import bisect
+from collections import deque
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,9 @@ from opentrail_aggregator.wal.log import LogEntry, entry_of
 from opentrail_aggregator.wal.published import Published, PublishedPosition
 
 _WALK_BYTES = 8 << 20
+_KNOWN_MAX = 8
+"""Who counts asks for several positions in turn, which lie as far apart as the stages do; walking
+to each from the head of its segment would be most of the work of a status."""
 
 
 class _HasLog(Protocol):
@@ -38,7 +42,8 @@ class DiskLogReader:
         self._reader = SegmentReader(directory, files)
         self._walker = SegmentReader(directory, files)
         self._log_id = ""
-        self._known = (0, 0, 0)  # A position, and the events and refusals through it.
+        self._known: deque[tuple[int, int, int]] = deque(maxlen=_KNOWN_MAX)
+        """Positions, and the events and refusals through each."""
 
     @property
     def log_id(self) -> str:
@@ -92,8 +97,9 @@ class DiskLogReader:
         at, events, refused = self._before(firsts, place)
         if at == position:
             return events, refused
-        if at <= self._known[0] <= position:
-            at, events, refused = self._known
+        known = [each for each in self._known if at <= each[0] <= position]
+        if known:
+            at, events, refused = max(known)
         return self._walk(at, events, refused, position, firsts, place)
 
     def lost_in(self, damage: Damage) -> tuple[int, int]:
@@ -120,7 +126,7 @@ class DiskLogReader:
         if damaged:
             lost = self._lost(firsts, place)
             return events + lost[0], refused + lost[1]
-        self._known = (at, events, refused)
+        self._known.append((at, events, refused))
         return events, refused
 
     def _lost(self, firsts: list[int], place: int) -> tuple[int, int]:

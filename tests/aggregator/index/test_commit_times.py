@@ -35,6 +35,7 @@ class Stream:
             self.clock.advance(0.1)
             waiting += 0.1
             self.days.work(is_idle=False)
+            self.days.finish_commits()
             longest = max(longest, waiting)
             if not self.days.uncommitted_events():
                 waiting = 0.0

@@ -8,12 +8,15 @@ import msgspec
 import pytest
 
 from opentrail.batch import SourceRun
+from opentrail_aggregator.home import Home
 from opentrail_aggregator.index.archived import ArchivedEvent
 from opentrail_aggregator.index.generation import TERMS, Generations
+from opentrail_aggregator.index.indexer import Indexer
 from opentrail_aggregator.index.retention import RetentionClock, day_of, oldest_day
+from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.cursors import Cursors
 from tests.aggregator.consolidate.world import line
-from tests.aggregator.index.harness import DAY, Archive, Room
+from tests.aggregator.index.harness import DAY, Archive, Room, Sections
 from tests.aggregator.search.contract import when
 from tests.fakes.clock import FakeClock
 
@@ -287,6 +290,22 @@ def test_another_log_begins_another_generation(room: Room, tmp_path: Path) -> No
     assert room.found() == ["one"]
     assert "index.begun-anew" in room.problems()
     assert Generations(room.home.index).names() == [room.generation().name]
+
+
+def test_an_index_that_began_before_the_log_is_of_the_log_that_came(tmp_path: Path) -> None:
+    early = Indexer(Home(tmp_path), Sections(), FakeClock(), Metrics("index", FakeClock()))
+    assert not early.step()
+    (tmp_path / "log").mkdir()  # Ingest is just making it: there is no head to read yet.
+    assert not early.step()
+    early.close()
+    assert Generations(tmp_path / "index").current() is None
+    room = Room(tmp_path)
+    room.send(("one", 10))
+    room.run()
+    room.crash()
+    room.run()
+    assert room.problems() == {}
+    assert room.generation().name == "g000001"
 
 
 def archived(room: Room, names: dict[str, tuple[int, int]]) -> list[ArchivedEvent]:
