@@ -57,6 +57,7 @@ MetricName = Literal[
     "opentrail_opensearch_retries_total",  # {type}: requests that are sent again, by the reason
     "opentrail_opensearch_held",  # events it refused in every form
     "opentrail_opensearch_expired_total",  # events older than the retention
+    "opentrail_opensearch_senders",  # requests under way at once at most, as the cluster takes it
     "opentrail_opensearch_body_bytes",  # size of one request at most, as the cluster takes it now
     "opentrail_opensearch_lag_seconds",  # age of the oldest event that is under way
     # archive

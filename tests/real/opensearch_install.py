@@ -23,6 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 OPENSEARCH = "3.4.0"
+"""The newest one whose security plugin is in the registry."""
+NEWEST = "3.8.0"
+"""The newest core that starts."""
 JAVA = "25.0.2.1"
 _MAVEN_SECONDS = 900
 _MODULES = (

@@ -1,7 +1,8 @@
 """The configuration of a real OpenSearch with its security plugin: https, users, one narrow role.
 
 FOLDER/config/{ca,node,admin}.pem  *.key      made here, for 127.0.0.1
-FOLDER/config/opensearch-security/*.yml       users `admin` and `ot`; `ot` may what the docs say
+FOLDER/config/opensearch-security/*.yml       users `admin`; `ot`, who may what the docs say; and
+                                              `writer`, who may only make days and write into them
 """
 
 import base64
@@ -34,6 +35,17 @@ plugins.security.allow_default_init_securityindex: true
 plugins.security.authcz.admin_dn: ["CN=admin"]
 plugins.security.nodes_dn: ["CN=node"]
 """
+_WRITER = """\
+writer:
+  cluster_permissions: ["indices:data/write/bulk", "cluster:monitor/main"]
+  index_permissions:
+    - index_patterns: ["opentrail-events*"]
+      allowed_actions:
+        - "indices:admin/create"
+        - "indices:data/write/index"
+        - "indices:data/write/bulk*"
+        - "indices:admin/mapping/put"
+"""
 
 
 def secure(node: OpenSearchNode, home: Path, role: str) -> None:
@@ -46,15 +58,20 @@ def secure(node: OpenSearchNode, home: Path, role: str) -> None:
     shutil.copytree(home / "security-config", security)
     users = "".join(
         f'{name}:\n  hash: "{_HASH}"\n  reserved: false\n{extra}'
-        for name, extra in (("ot", ""), ("admin", '  backend_roles: ["admin"]\n'))
+        for name, extra in (
+            ("ot", ""),
+            ("writer", ""),
+            ("admin", '  backend_roles: ["admin"]\n'),
+        )
     )
     meta = '_meta:\n  type: "%s"\n  config_version: 2\n'
     (security / "internal_users.yml").write_text(meta % "internalusers" + users)
     indented = "".join(f"  {line}\n" for line in role.strip().splitlines())
-    (security / "roles.yml").write_text(meta % "roles" + "opentrail:\n" + indented)
+    (security / "roles.yml").write_text(meta % "roles" + "opentrail:\n" + indented + _WRITER)
     (security / "roles_mapping.yml").write_text(
         meta % "rolesmapping"
-        + 'opentrail:\n  users: ["ot"]\nall_access:\n  backend_roles: ["admin"]\n'
+        + 'opentrail:\n  users: ["ot"]\nwriter:\n  users: ["writer"]\n'
+        + 'all_access:\n  backend_roles: ["admin"]\n'
     )
     _certificates(config)
     node.url = node.url.replace("http:", "https:")

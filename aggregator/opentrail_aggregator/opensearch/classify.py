@@ -34,6 +34,11 @@ class Judgement:
     type: str = ""
     reason: str = ""
 
+    @property
+    def is_too_much(self) -> bool:
+        """The cluster has more to do than it can, so less at once may do."""
+        return self.type in _TOO_MUCH
+
     def __str__(self) -> str:
         return f"{self.type}: {self.reason}" if self.reason else self.type
 
@@ -57,6 +62,10 @@ _RETRY = frozenset({
     "no_shard_available_action_exception", "shard_not_in_primary_mode_exception",
     "receive_timeout_transport_exception", "timeout_exception", "task_cancelled_exception",
     "alias_not_found_exception",
+})  # fmt: skip
+_TOO_MUCH = frozenset({
+    "rejected_execution_exception", "es_rejected_execution", "circuit_breaking_exception",
+    "opensearch_rejected_execution_exception", "status 429",
 })  # fmt: skip
 _BUG = frozenset({"invalid_index_name_exception", "action_request_validation_exception"})
 REASON_MAX_CHARACTERS = 400

@@ -28,6 +28,8 @@ _PAUSE_MIN, _PAUSE_MAX = 0.2, 20.0
 _LOST_BEFORE_SPLIT = 3
 _PATH = "/_bulk?require_alias=false&filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
 _WAIT_SLICE = 0.25
+_SENDERS_FIRST = 2
+_TAKEN_BEFORE_MORE = 16
 
 
 class StoppedError(OpenTrailError):
@@ -36,20 +38,39 @@ class StoppedError(OpenTrailError):
 
 @dataclass(slots=True)
 class Limit:
-    """How large a request may be now; shared by all senders."""
+    """How large a request may be now, and how many at once; shared by all senders.
+
+    Both fall by half when the cluster says that it is too much, and come back step by step: a
+    small cluster is not drowned, and a large one is filled.
+    """
 
     most: int
+    most_senders: int = 2
     now: int = 0
+    senders: int = 0
     least: int = 64 * 1024
+    _taken: int = 0
 
     def __post_init__(self) -> None:
         self.now = self.now or self.most
+        self.senders = self.senders or min(_SENDERS_FIRST, self.most_senders)
 
     def lower(self) -> None:
+        """Requests were too large."""
         self.now = max(self.least, self.now // 2)
 
+    def lower_senders(self) -> None:
+        """There were too many at once."""
+        self.senders = max(1, self.senders // 2)
+        self._taken = 0
+
     def raise_(self) -> None:
+        """One was taken."""
         self.now = min(self.most, self.now + self.most // 20)
+        self._taken += 1
+        if self._taken >= _TAKEN_BEFORE_MORE:
+            self._taken = 0
+            self.senders = min(self.most_senders, self.senders + 1)
 
 
 @dataclass(slots=True)
@@ -74,7 +95,7 @@ class Sender:
         self._clock = clock
         self._metrics = metrics
         self._stop = stop
-        self.limit = Limit(cluster.settings.body_bytes)
+        self.limit = Limit(cluster.settings.body_bytes, cluster.settings.senders)
 
     def deliver(self, batch: Batch) -> Batch:
         """Returns when every document is in or held; StoppedError when told to stop."""
@@ -104,6 +125,8 @@ class Sender:
                 self.limit.raise_()
                 self._healed()
                 continue
+            if judgement.is_too_much:
+                self.limit.lower_senders()
             if judgement.meaning is Meaning.SPLIT or (
                 lost >= _LOST_BEFORE_SPLIT and judgement.type == "no answer"
             ):

@@ -103,10 +103,13 @@ class OpenSearchIndexer:
         oldest = self._retention.oldest()
         if self._must_drop(reading, oldest):
             return came_in
-        if len(self._flights) > self._settings.senders:
+        # One batch is read ahead while as many as the cluster takes are under way.
+        is_full = len(self._flights) >= self._sender.limit.senders
+        if is_full and reading.size >= self._sender.limit.now:
             return came_in
         frames = self._read(reading, oldest)
-        if reading.size >= self._sender.limit.now or (not frames and not self._catching_up):
+        is_ready = reading.size >= self._sender.limit.now or not (frames or self._catching_up)
+        if is_ready and not is_full:
             self._send(reading)
         return came_in or frames > 0
 
@@ -257,6 +260,7 @@ class OpenSearchIndexer:
         self._metrics.set("opentrail_opensearch_position", self._done.position)
         self._metrics.set("opentrail_opensearch_expired_total", self._done.expired)
         self._metrics.set("opentrail_opensearch_body_bytes", self._sender.limit.now)
+        self._metrics.set("opentrail_opensearch_senders", self._sender.limit.senders)
 
     def _tell_held(self) -> None:
         self._metrics.set("opentrail_opensearch_held", len(self._held.keys))

@@ -39,7 +39,9 @@ class OpenSearchSettings:
     body_bytes: Annotated[
         Bytes, "Size of one request at most; halved and raised again as the cluster takes it."
     ] = Bytes(5 * MIB)
-    senders: Annotated[int, "Requests under way at once."] = 2
+    senders: Annotated[
+        int, "Requests under way at once, at most; begun with two, fewer where it is too much."
+    ] = 4
     timeout: Annotated[Seconds, "How long one request may take."] = Seconds(60.0)
 
     def __post_init__(self) -> None:

@@ -127,6 +127,22 @@ def test_requests_become_smaller_under_pressure_and_larger_again(rig: Rig) -> No
     assert rig.sender.limit.now > lowest
 
 
+def test_fewer_requests_at_once_when_it_is_too_much_and_more_again(rig: Rig) -> None:
+    limit = rig.sender.limit
+    assert (limit.senders, limit.most_senders) == (2, 4)
+    for _ in range(100):
+        rig.send(1)
+    assert limit.senders == 4, "a cluster that takes everything is not filled"
+    rig.server.faults.extend([REJECTED] * 2)
+    rig.send(1)
+    assert limit.senders == 1
+    rig.server.faults.extend([BLOCKED] * 3)
+    rig.send(1)
+    for _ in range(16):
+        rig.send(1)
+    assert limit.senders == 2, "a block says nothing about how much at once"
+
+
 def test_an_event_that_ends_the_node_is_found_and_sent_in_a_form_that_does_not(rig: Rig) -> None:
     """Whoever gets this document dies; the others must get in."""
     plain = rig.server.take

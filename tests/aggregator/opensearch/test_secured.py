@@ -2,18 +2,22 @@
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opentrail_aggregator.opensearch.delivery import Batch, Sender
+from tests.aggregator.consolidate.world import line
 from tests.aggregator.opensearch.harness import Room
+from tests.aggregator.opensearch.store import document
 from tests.real.opensearch import OpenSearchNode
 from tests.real.opensearch_install import MissingToolError, install_secured
 from tests.real.opensearch_secured import PASSWORD, secure
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "opensearch.md"
 
 
@@ -74,12 +78,44 @@ def test_with_the_documented_role_events_come_in_are_found_and_expire(
     assert room.balance() == (2, 2)
 
 
-def test_a_server_of_another_authority_is_not_spoken_to(
+def test_a_server_of_another_authority_is_not_spoken_to_until_the_file_names_it(
     make: Callable[..., Room], secured: OpenSearchNode, tmp_path: Path
 ) -> None:
-    other = tmp_path / "ca.pem"
-    other.write_bytes((secured.folder / "config" / "node.pem").read_bytes())
-    room = make(authority=other)
+    password = tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    config = secured.folder / "config"
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes((config / "node.pem").read_bytes())
+    room = make(authority=authority, user="ot", password_file=password)
     room.send(("a", 10))
     room.run_until(lambda: "opensearch.failed" in room.problems())
     assert "certificate" in room.problems()["opensearch.failed"].lower()
+    authority.write_bytes((config / "ca.pem").read_bytes())
+    room.run(60)
+    assert room.problems() == {}
+    assert room.found() == ["a"]
+
+
+def test_a_role_that_may_only_write_is_told_what_it_lacks_and_loses_nothing(
+    make: Callable[..., Room], secured: OpenSearchNode, tmp_path: Path
+) -> None:
+    """It may create and write days, and read nothing: what is in cannot be counted, nor doubled."""
+    password = tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    config = secured.folder / "config"
+    room = make(authority=config / "ca.pem", user="writer", password_file=password)
+    room.send(("a", 10), ("b", 20))
+    room.run_until(lambda: "opensearch.failed" in room.problems())
+    assert "security_exception" in room.problems()["opensearch.failed"]
+    assert "no permissions" in room.problems()["opensearch.failed"]
+    room.close()
+    day, made = document(line("c"), event_id="c")
+    sender = Sender(room.cluster, room.clock, room.metrics, threading.Event())
+    for _ in range(2):
+        batch = sender.deliver(Batch([(day, made)]))
+        assert (batch.held, batch.earlier) == ([], 0)
+    status, found = secured.ask("POST", "/opentrail-events-*/_search?q=opentrail.id:c&size=0")
+    assert status == 200
+    secured.ask("POST", "/opentrail-events-*/_refresh")
+    _, found = secured.ask("POST", "/opentrail-events-*/_search?q=opentrail.id:c&size=0")
+    assert found["hits"]["total"]["value"] == 1

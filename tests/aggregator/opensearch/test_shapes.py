@@ -58,12 +58,27 @@ SHAPES = {
     "40 kB in a keyword": of(userAgent="u" * 40_000),
     "40 kB of four bytes each": of(errorMessage="\U0001f600" * 40_000),
     "40 kB in parameters": of(requestParameters={"policy": "p" * 40_000}),
+    "values at the edge of a column": of(
+        requestParameters={
+            f"v{n}": "\u6f22" * n for n in (2730, 2731, 6000, 6001, 8191, 8192, 10922)
+        }
+    ),
+    "letters at the edge of a column": of(
+        requestParameters={f"v{n}": "x" * n for n in (32_740, 32_765, 32_766, 32_767)}
+    ),
+    "a million bytes": of(errorMessage="some words " * 90_000),
+    "date, then text": of(requestParameters={"t": "2026-01-01T00:00:00Z"}),
+    "text where a date was": of(requestParameters={"t": "no date"}),
+    "a fraction of nine digits": of(
+        userIdentity={"sessionContext": {"attributes": {"creationDate": "2026-01-01T0:0:0.1Z"}}}
+    ),
     "a name of 60,000": of(requestParameters={"k" * 60_000: 1}),
     "10,000 keys": of(requestParameters=MANY),
     "10,000 members": of(**MANY),
     "depth 25": f'"requestParameters":{nested(25)}',
     "depth 100": f'"requestParameters":{nested(100)}',
     "depth 700": f'"requestParameters":{nested(700)}',
+    "depth 990": f'"requestParameters":{nested(990)}',
     "depth 700 elsewhere": f'"own":{nested(700)}',
     "depth 100 in lists": f'"responseElements":{"[" * 100}1{"]" * 100}',
     "dots and objects": '"requestParameters":{"a.b":1,"a":{"b":2},"q":1,"q.r":2}',
