@@ -15,12 +15,15 @@ CHART = ROOT / "charts" / "opentrail"
 TOOLS = ROOT / "tests" / "real" / "go_tools.sh"
 SHAPES = sorted((CHART / "ci").glob("*-values.yaml"))
 NAMESPACE, RELEASE = "trail", "rel"
-BUILD_SECONDS = 1500
+BUILD_SECONDS = 2400
 
 
 @cache
 def tool(name: str) -> str:
-    """Path of helm or psacheck: from the cache, built where CI is set, else a skip."""
+    """Path of a tool of `go_tools.sh`: from the cache, built where CI is set, else a skip.
+
+    For the control plane a line for each of its programs.
+    """
     asked = [str(TOOLS), *([] if os.environ.get("CI") else ["--cached"]), name]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=BUILD_SECONDS)
     if done.returncode != 0:

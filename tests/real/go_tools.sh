@@ -8,9 +8,10 @@
 #
 # They come from the Go module proxy, since no release of theirs is in a package registry, and stay
 # in the user's cache (XDG_CACHE_HOME/opentrail/bin) under a name with their version.  Built beside
-# that place and renamed into it: whoever looks finds a whole program or none.  One build at a time,
-# at low priority: cold, versitygw and helm take three CPU-minutes each, psacheck and helm-unittest
-# one, the control plane sixteen.  Needs Go 1.26, or an older one that may fetch it (GOTOOLCHAIN).
+# that place and renamed into it: whoever looks finds a whole program or none.  One build of a
+# program at a time, at low priority.  Cold, versitygw and helm take three CPU-minutes each, psacheck
+# and helm-unittest one, the control plane sixteen.  Needs Go 1.26, or an older one that may fetch
+# it (GOTOOLCHAIN).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${XDG_CACHE_HOME:-$HOME/.cache}/opentrail/bin
@@ -21,8 +22,6 @@ build=yes
 if [ "${1:-}" = --cached ]; then build= && shift; fi
 [ -z "$build" ] || command -v go >/dev/null || { echo "go_tools: Go is missing; install it (1.26 or newer)" >&2; exit 1; }
 mkdir -p "$bin"
-exec 9>"$bin/.lock"
-[ -z "$build" ] || flock 9 # a second caller waits, and then finds what the first one made
 export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -p=2"
 
 staged=
@@ -30,6 +29,10 @@ trap 'rm -rf "$staged"' EXIT
 place() { # place NAME COMMAND...: the command builds into $GOBIN
   local name=$1
   shift
+  if [ -n "$build" ]; then
+    exec 9>"$bin/.$name.lock"
+    flock 9 # a second caller waits for this program only, and then finds what the first one made
+  fi
   if [ ! -x "$bin/$name" ]; then
     [ -n "$build" ] || { echo "go_tools: $name is not built" >&2; exit 1; }
     staged=$(mktemp -d "$bin/.building-XXXXXX")
