@@ -5,6 +5,7 @@ running, so a crowd of slow questions cannot pile up work without end.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,6 +15,7 @@ from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.search.engine import Deadline
 
 _KEPT_TIMES = 1000
+_TELL_SECONDS = 0.5
 T = TypeVar("T")
 
 
@@ -25,7 +27,8 @@ class Searching:
         self._seconds = seconds
         self._clock = clock
         self._metrics = metrics
-        self._times: list[float] = []
+        self._times: deque[float] = deque(maxlen=_KEPT_TIMES)
+        self._told_at = 0.0
 
     async def ask(self, question: Callable[[Deadline], T]) -> T:
         """The answer to `question`, which gets the deadline it has to keep.
@@ -54,7 +57,10 @@ class Searching:
 
     def _note(self, seconds: float) -> None:
         self._times.append(seconds)
-        del self._times[:-_KEPT_TIMES]
+        now = self._clock.monotonic()
+        if now - self._told_at < _TELL_SECONDS:
+            return
+        self._told_at = now
         ordered = sorted(self._times)
         for label, share in (("0.5", 0.5), ("0.99", 0.99)):
             place = min(int(len(ordered) * share), len(ordered) - 1)

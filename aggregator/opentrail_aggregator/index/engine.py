@@ -216,7 +216,7 @@ class IndexEngine:
         last = compiled.last if end is None else min(end, compiled.last)
         if first > last:
             return
-        view: View = self._days.view()
+        view: View = self._days.recent_view()
         for name in view.days:
             day_first, day_last = day_seconds(name)
             if day_first > last or day_last < first:
@@ -227,6 +227,8 @@ class IndexEngine:
                 continue
             with _told(day):
                 searcher = day.searcher()
+                if any(not searcher.doc_freq("k", term) for term in compiled.needed):
+                    continue
             yield day, searcher, max(first, day_first), min(last, day_last)
 
 

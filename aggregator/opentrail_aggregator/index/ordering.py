@@ -12,6 +12,7 @@ import tantivy
 from opentrail_aggregator.index.compile import all_of, between, number_of_hits
 from opentrail_aggregator.index.document import Event, event_id_in, id_numbers
 from opentrail_aggregator.index.reading import OpenDay
+from opentrail_aggregator.index.retention import day_seconds
 from opentrail_aggregator.search.cursor import Cursor
 from opentrail_aggregator.search.engine import Hit
 
@@ -27,6 +28,7 @@ class DayOrder:
     ) -> None:
         """Only seconds from `first` through `last`."""
         self._records = day.records
+        self._whole = day_seconds(day.name)
         self._searcher = searcher
         self._query = query
         self._first = first
@@ -59,7 +61,9 @@ class DayOrder:
     def _by_time(self, count: int, first: int, last: int) -> list[Hit]:
         if first > last:
             return []
-        query = all_of(self._query, between("t", first, last))
+        query = self._query
+        if (first, last) != self._whole:
+            query = all_of(query, between("t", first, last))
         found = self._searcher.search(query, count + 1, count=False, order_by_field="t").hits
         if len(found) <= count:
             return self._read([address for _, address in found])

@@ -14,6 +14,7 @@ from pathlib import Path
 import tantivy
 
 from opentrail.errors import OpenTrailError
+from opentrail_aggregator.index.compile import between, number_of_hits
 from opentrail_aggregator.index.generation import TERMS, Generation, Generations, State
 from opentrail_aggregator.index.records import RecordsReader
 from opentrail_aggregator.index.schema import is_panic, open_for_reading
@@ -28,11 +29,12 @@ class OpenDay:
 
     def __init__(self, directory: Path) -> None:
         self.name = directory.name
-        self._meta = directory / TERMS / _META
+        self._meta = str(directory / TERMS / _META)
         self._seen = self._stat()
         self._index = open_for_reading(directory / TERMS)
         self.records = RecordsReader(directory)
         self._lock = threading.Lock()
+        self._restored: int | None = None
 
     def _stat(self) -> tuple[int, int, int]:
         stat = os.stat(self._meta)
@@ -49,6 +51,12 @@ class OpenDay:
                 self._index.reload()
                 self._seen = seen
             return self._index.searcher()
+
+    def restored_documents(self, searcher: tantivy.Searcher, *, is_thorough: bool) -> int:
+        """Documents that came through an earlier log: a rebuild put them in before it was read."""
+        if self._restored is None or is_thorough:
+            self._restored = number_of_hits(searcher, between("p", 0, 0))
+        return self._restored
 
     def unreadable_records(self) -> int:
         """How many documents point at a record that cannot be read; reads all of them."""
@@ -93,6 +101,22 @@ class OpenDays:
         self._open: OrderedDict[str, OpenDay] = OrderedDict()
         self._of = ""
         self._lock = threading.Lock()
+        self._view: tuple[object, View] | None = None
+
+    def recent_view(self) -> View:
+        """What there is now, looked up only if the names or the state of the days changed.
+
+        A change is told by the times of three files; two within one tick of the kernel's clock may
+        look like one until the next. So this is for questions, not for figures.
+        """
+        before = self._generations.stamp()
+        with self._lock:
+            if self._view is not None and before is not None and self._view[0] == before:
+                return self._view[1]
+        view = self.view()
+        with self._lock:
+            self._view = before, view
+        return view
 
     def view(self) -> View:
         """What there is now."""

@@ -9,6 +9,7 @@ wall clock and monotonic clock have agreed for a while; a restart with a wrong c
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from opentrail.clock import Clock
 
@@ -25,6 +26,7 @@ def day_of(time_s: int) -> str:
     return date.fromordinal(min(max(ordinal, _FIRST), _LAST)).isoformat()
 
 
+@lru_cache(maxsize=4096)
 def day_seconds(day: str) -> tuple[int, int]:
     """First and last second of a day."""
     first = (date.fromisoformat(day).toordinal() - _EPOCH_ORDINAL) * 86400
