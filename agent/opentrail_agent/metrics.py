@@ -22,6 +22,7 @@ MetricName = Literal[
     "opentrail_agent_bytes_total",  # their bytes, before compression
     "opentrail_agent_refused_total",  # items that could not be admitted
     "opentrail_agent_sources",  # files and other sources followed now
+    "opentrail_agent_unreadable_paths",  # watched paths that cannot be read now
     "opentrail_agent_lost_bytes_total",  # bytes a source took away before they were read
     "opentrail_agent_redacted_total",  # {rule}: values hidden before anything was kept
     "opentrail_agent_skipped_files",  # files behind a glob that are not followed: not JSON

@@ -58,11 +58,13 @@ class Census:
         self.positions = Positions(directory, settings.remembered_max, files)
         self.is_unsettled = False
         """Some file could not be read, or it is not yet known what it is."""
+        self.has_news = False
+        """Set when a follower came, went or grew; whoever has told of it takes it back."""
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._harvest = harvest
-        self._access = Access(metrics, self._make_room)
+        self._access = Access(metrics, clock, self._make_room)
         self._paths = Paths(self._access.problems)
         self._unsure: dict[Key, tuple[int, int, float]] = {}
         self._skipped = Skipped(metrics)
@@ -116,7 +118,7 @@ class Census:
         self._skipped.keep(seen)
         self._keep_few_open()
         self._access.tell()
-        if self._access.problems or self._failing:
+        if self._holds_back():
             self.is_unsettled = True
         self._metrics.set("opentrail_agent_sources", len(self.followers))
 
@@ -138,7 +140,7 @@ class Census:
         """`follower` could not be read; it is tried again at the next scan."""
         self.ready.drop(follower)
         self._failing.add(follower)
-        self.is_unsettled = True
+        self.is_unsettled = self.is_unsettled or self._holds_back()
         self._metrics.problem(
             f"capture.read {follower.path}",
             f"{follower.path}: cannot be read at {follower.place.offset}: {error.strerror}",
@@ -176,6 +178,7 @@ class Census:
 
     def _wake(self, follower: Follower) -> None:
         """Something is new in the file: have it read."""
+        self.has_news = True
         is_healed = follower in self._failing
         if not follower.is_open:
             fd = self._access.open(follower.path)
@@ -252,6 +255,7 @@ class Census:
                 follower.look(found, now - HOT_SECONDS)
                 follower.is_done = follower.has_ended = entry.ended
                 self.followers[key] = follower
+                self.has_news = True
                 return True
         return False
 
@@ -261,6 +265,7 @@ class Census:
     def _begin(self, follower: Follower, now: float) -> Follower:
         entry = follower.entry
         self.followers[(entry.device, entry.inode)] = follower
+        self.has_news = True
         follower.look(follower.file_stat(), now)
         if follower.size:
             self._hot.add(follower)
@@ -305,6 +310,7 @@ class Census:
         self.ready.drop(follower)
         follower.close()
         del self.followers[key]
+        self.has_news = True
 
     def _end(self, follower: Follower) -> None:
         """Ended in the positions once all that was read of it is in the spool."""
@@ -372,6 +378,10 @@ class Census:
 
     # What goes wrong.
 
+    def _holds_back(self) -> bool:
+        """Whether something that cannot be read keeps the report of all others waiting."""
+        return self._access.holds_back(each.path for each in self._failing)
+
     def _count_lost(self, entry: Entry, count: int) -> None:
         self._metrics.increment("opentrail_agent_lost_bytes_total", count)
         _log.error(
@@ -384,17 +394,7 @@ class Census:
         excess = sum(each.is_open for each in self.followers.values())
         excess -= self._settings.open_files_max
         if excess > 0:
-            self._close_idlest(excess)
+            self.ready.close_idlest(self.followers.values(), excess)
 
     def _make_room(self) -> None:
-        self._close_idlest(_CLOSED_AT_ONCE)
-
-    def _close_idlest(self, count: int) -> None:
-        """Close files that can be opened again: seen at a path and quiet."""
-        idle = [
-            follower for follower in self.followers.values()
-            if follower.is_open and follower.unseen_since is None
-            and follower not in self.ready
-        ]  # fmt: skip
-        for follower in sorted(idle, key=lambda each: each.grown_at)[:count]:
-            follower.close()
+        self.ready.close_idlest(self.followers.values(), _CLOSED_AT_ONCE)

@@ -30,6 +30,9 @@ from .splitter import Place
 GZIP_QUIET_SECONDS = 10.0
 """How long a gzip file that ends within a member is waited for."""
 SAVE_SECONDS = 1.0
+MANY_FILES = 250
+"""More than so many are looked at half as often, if nobody writes to them."""
+_SEEN_WITHIN_SECONDS = 0.9  # A new file is seen within a second, with as many as there may be.
 _PAUSES_MAX = 2
 """Quanta read in one turn although nothing comes of them (a value without an end)."""
 
@@ -146,9 +149,16 @@ class Harvest:
             quiet = now - follower.grown_at
             if is_waited_for and quiet >= GZIP_QUIET_SECONDS and self.has_room(follower):
                 self.finish(follower, "it ends within a member")
-        self._scan_at = now + self._settings.poll_idle
+        self._scan_at = now + self._scan_seconds
         self._poll_at = now + self._settings.poll
-        self._make_report(self.report.reported_at_ns)
+        if self._census.has_news:
+            self._make_report(self.report.reported_at_ns)
+
+    @property
+    def _scan_seconds(self) -> float:
+        often = self._settings.poll_idle
+        is_many = len(self._census.followers) > MANY_FILES
+        return max(often, min(2 * often, _SEEN_WITHIN_SECONDS)) if is_many else often
 
     def _read(self) -> None:
         """Move what is ready into the draft, until it is full or this turn has been long enough."""
@@ -232,6 +242,7 @@ class Harvest:
 
     def _settle(self, turn: Turn) -> None:
         positions = self._census.positions
+        self._census.has_news = True
         for each in turn.reached:
             entry = each.entry
             entry.settle(each.place, each.tail)
@@ -253,6 +264,10 @@ class Harvest:
             self._make_report(through_ns)
 
     def _make_report(self, through_ns: int) -> None:
+        if not self._census.has_news:  # Many idle files would cost more to tell than to look at.
+            self.report = Report(through_ns, self.report.sources)
+            return
+        self._census.has_news = False
         followers = self._census.followers.values()
         sources = [
             {

@@ -1,9 +1,9 @@
-"""Whose turn it is to be read, and what is asked of those who read."""
+"""Whose turn it is to be read, who may be closed, and what is asked of those who read."""
 
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,3 +43,12 @@ class Ready:
 
     def __contains__(self, follower: object) -> bool:
         return follower in self.plain or follower in self.gzip
+
+    def close_idlest(self, followers: Iterable[Follower], count: int) -> None:
+        """Close files that can be opened again: seen at a path, quiet, nobody's turn."""
+        idle = [
+            follower for follower in followers
+            if follower.is_open and follower.unseen_since is None and follower not in self
+        ]  # fmt: skip
+        for follower in sorted(idle, key=lambda each: each.grown_at)[:count]:
+            follower.close()

@@ -142,7 +142,7 @@ class SpoolWriter:
         batch may or may not be kept; the source reads it again and identity sorts it out.
         """
         if len(payload) > BATCH_MAX_BYTES:
-            raise LimitError(f"a batch of {len(payload)} bytes, the limit is {BATCH_MAX_BYTES}")
+            raise LimitError(f"{len(payload)} bytes, more than BATCH_MAX_BYTES {BATCH_MAX_BYTES}")
         future: asyncio.Future[int] = self._loop.create_future()
         async with self._turnstile:
             await self._wait_for_room(len(payload))

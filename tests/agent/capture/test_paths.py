@@ -7,9 +7,14 @@ import pytest
 
 from opentrail.errors import ConfigError
 from opentrail.settings import load_settings
+from opentrail_agent.capture.census import HOT_SECONDS
+from opentrail_agent.capture.harvest import MANY_FILES
 from opentrail_agent.capture.paths import Paths, is_behind
 from opentrail_agent.capture.recognise import family
 from opentrail_agent.capture.settings import CaptureSettings
+
+from .events import lines
+from .rig import Rig
 
 
 @pytest.fixture
@@ -102,3 +107,28 @@ def test_wrong_settings_are_refused_with_their_reason(
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_settings(CaptureSettings, path, environment={})
+
+
+def test_a_new_file_and_new_lines_are_seen_within_a_second_beside_very_many(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for number in range(MANY_FILES + 50):
+        (logs / f"{number}.json").write_bytes(lines(number))
+    rig = Rig(tmp_path, str(logs / "*.json"))
+    rig.settle(HOT_SECONDS + 5)
+    assert len(rig.numbers) == MANY_FILES + 50
+    for path, number in ((logs / "new.json", 1001), (logs / "7.json", 1002)):
+        rig.settle(HOT_SECONDS + 1)
+        with path.open("ab") as file:
+            file.write(lines(number))
+        written = rig.clock.monotonic()
+        while number not in rig.numbers:
+            rig.step()
+        assert rig.clock.monotonic() - written <= 1
+    rig.settle()
+    reported = {each["name"]: each["position"] for each in rig.harvest.report.sources}
+    assert reported[f"file:{logs / '7.json'}"] == len(lines(7) + lines(1002))
+    assert len(reported) == MANY_FILES + 51
+    (logs / "new.json").unlink()
+    rig.settle(15)
+    assert len(rig.harvest.report.sources) == MANY_FILES + 50

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from opentrail_agent.capture.access import HOLDS_BACK_SECONDS
+
 from .events import line, lines
 from .rig import Rig
 
@@ -444,3 +446,36 @@ def test_few_files_are_held_open(tmp_path: Path, logs: Path) -> None:
         append(logs / f"{number}.json", lines(number + 100))
     rig.settle()
     assert sorted(rig.numbers) == [*range(20), *range(100, 120)]
+
+
+def test_what_cannot_be_read_for_long_no_longer_holds_back_what_is_said_of_the_others(
+    tmp_path: Path, logs: Path
+) -> None:
+    path, wrong = logs / "a.json", logs / "b.json"
+    append(path, lines(1))
+    wrong.symlink_to(wrong)  # Nobody, not even root, can open it.
+    rig = Rig(tmp_path, str(path), str(wrong))
+    rig.settle(HOLDS_BACK_SECONDS - 10)
+    assert rig.numbers == [1]
+    assert rig.harvest.report.reported_at_ns == 0
+    rig.settle(15)
+    began = rig.harvest.report.reported_at_ns
+    assert began > 0
+    assert "b.json" in rig.metrics.problems()["capture.access"]  # Said as long as it lasts.
+    assert rig.metrics.value("opentrail_agent_unreadable_paths") == 1
+    append(path, lines(2))
+    rig.settle()
+    assert rig.harvest.report.reported_at_ns > began
+    wrong.unlink()
+    append(wrong, lines(3))
+    rig.settle()
+    assert rig.numbers == [1, 2, 3]
+    assert not rig.metrics.problems()
+    assert rig.metrics.value("opentrail_agent_unreadable_paths") == 0
+    # The next time is news again.
+    wrong.unlink()
+    wrong.symlink_to(wrong)
+    rig.settle()
+    before = rig.harvest.report.reported_at_ns
+    rig.settle(5)
+    assert rig.harvest.report.reported_at_ns == before
