@@ -18,6 +18,7 @@ Handler = Callable[[argparse.Namespace], int]
 
 EXAMPLES = """\
 examples:
+  opentrail-agent enroll --token-file token https://aggregator.example:8470 --watch '/var/*.json'
   opentrail-agent run --config /etc/opentrail/agent.yaml
   opentrail-agent validate --config agent.yaml        is the file right? where not?
   opentrail-agent spool status                        what waits, and does it move?
@@ -62,6 +63,10 @@ def _handler(name: str) -> Handler:
         from opentrail_agent.commands import run
 
         return {"run": run.run, "validate": run.validate, "explain": run.explain}[name]
+    if name == "enroll":
+        from opentrail_agent.commands import enroll
+
+        return enroll.enroll
     if name == "completion":
         return _completion
     if name in ("import", "pipe"):
@@ -94,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     _add(commands, "validate", "validate", "say whether a configuration can be used, and where not")
     settings = commands.add_parser("settings", help="list every setting with its meaning")
     settings.set_defaults(handler="explain")
+    _enroll(commands)
     importing = _add(commands, "import", "import", "send files and folders, each event once")
     importing.add_argument("paths", nargs="+", metavar="FILE|DIR|s3://BUCKET/PREFIX")
     add_s3_options(importing)
@@ -104,6 +110,24 @@ def parser() -> argparse.ArgumentParser:
     _spool(commands)
     add_completion(commands).set_defaults(handler="completion")
     return top
+
+
+def _enroll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    meaning = "get a certificate with a join token, and write a first configuration"
+    command = commands.add_parser("enroll", help=meaning, description=meaning)
+    command.add_argument("url", metavar="URL", help="of the aggregator: https://HOST:8470")
+    command.add_argument("--token", default="", help="the join token; others can see it in `ps`")
+    command.add_argument("--token-file", default="", metavar="FILE", help="it stands here; - reads")
+    command.add_argument("--name", default="", help="this agent's name (default: the host's)")
+    command.add_argument("--watch", action="append", default=[], metavar="FILES",
+                         help="what to follow, a pattern; may be given again")  # fmt: skip
+    command.add_argument("--state", default="/var/lib/opentrail-agent", metavar="DIR",
+                         help="where it keeps everything")  # fmt: skip
+    command.add_argument("--config", default="/etc/opentrail/agent.yaml", metavar="FILE",
+                         help="written if it is not there")  # fmt: skip
+    answers = "who answers for the HTTP port, if not the token's authority"
+    command.add_argument("--https-ca", default="", metavar="FILE|system", help=answers)
+    command.set_defaults(handler="enroll")
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -22,6 +22,7 @@ from opentrail.errors import LockedError
 from opentrail.files import FileLock
 from opentrail_agent.capture.following import Capture
 from opentrail_agent.config import AgentSettings
+from opentrail_agent.enrolment.renewal import Renewal
 from opentrail_agent.lifecycle import run_stages
 from opentrail_agent.metrics import Metrics
 from opentrail_agent.ship.heartbeat import Report
@@ -54,9 +55,10 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, clock: Clock) 
 
         shipper = Shipper(settings.ship, settings.name, spool, report, clock, metrics)
         status = StatusWriter(settings.status_path, settings.name, spool, report, clock, metrics)
+        renewal = Renewal(settings.ship, settings.name, settings.state, clock, metrics)
         following = _Following(capture, stop)
         _log.info("agent %s runs, state in %s", settings.name, settings.state)
-        await run_stages([following, spool, shipper, status], stop, stopping=[following])
+        await run_stages([following, spool, shipper, renewal, status], stop, stopping=[following])
 
 
 async def run_once(

@@ -27,6 +27,11 @@ MetricName = Literal[
     "opentrail_agent_redacted_total",  # {rule}: values hidden before anything was kept
     "opentrail_agent_skipped_files",  # files behind a glob that are not followed: not JSON
     "opentrail_agent_truncations_total",  # files that were cut or replaced in place
+    # objects of S3
+    "opentrail_agent_s3_objects_total",  # objects read whole, in the spool
+    "opentrail_agent_s3_messages_total",  # {what}: messages of queues, and what became of them
+    "opentrail_agent_s3_errors_total",  # {reason}: requests and objects that failed
+    "opentrail_agent_s3_streams",  # {source}: accounts, folders and regions that are listed
     # spool
     "opentrail_agent_spool_batches_total",  # batches made durable
     "opentrail_agent_spool_commits_total",  # group commits; several batches share one
@@ -36,6 +41,9 @@ MetricName = Literal[
     "opentrail_agent_spool_damaged_total",  # batches that could not be read and were replaced
     "opentrail_agent_spool_bytes",  # bytes held on disk
     "opentrail_agent_spool_backlog_batches",  # batches not yet acknowledged
+    # identity
+    "opentrail_agent_certificate_seconds",  # how long the present certificate is good
+    "opentrail_agent_renewals_total",  # {outcome}: certificates asked for before the old one ends
     # ship
     "opentrail_agent_connected",  # 1 while an aggregator has welcomed this agent
     "opentrail_agent_connects_total",  # connections tried

@@ -9,6 +9,7 @@ nothing else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentrail.clock import Clock
@@ -40,6 +41,9 @@ def _ingest(parts: Parts) -> ServingRole:
 def _consolidate(parts: Parts) -> SteppingRole:
     from opentrail_aggregator.archive_source import FirstInArchive
     from opentrail_aggregator.consolidate.consolidator import Consolidator
+    from opentrail_aggregator.ingest.control import ControlClient
+
+    client = ControlClient(parts.settings.place)
 
     return Consolidator(
         parts.settings.place,
@@ -47,6 +51,7 @@ def _consolidate(parts: Parts) -> SteppingRole:
         parts.clock,
         parts.metrics,
         archive_lookup=FirstInArchive(parts.settings),
+        submit=partial(client.submit, deadline_seconds=2.0),
     )
 
 

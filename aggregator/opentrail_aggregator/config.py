@@ -20,6 +20,7 @@ from opentrail_aggregator.cloudtrail.settings import CloudTrailSettings
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
 from opentrail_aggregator.digest.settings import DigestSettings
 from opentrail_aggregator.home import Home
+from opentrail_aggregator.identity.settings import IdentitySettings
 from opentrail_aggregator.index.settings import IndexSettings, RetentionSettings
 from opentrail_aggregator.ingest.settings import GrpcSettings, IngestSettings
 from opentrail_aggregator.opensearch.settings import OpenSearchSettings
@@ -65,6 +66,7 @@ class AggregatorSettings:
     )
     install: InstallSettings = field(default_factory=InstallSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
     grpc: GrpcSettings = field(default_factory=GrpcSettings)
     log: LogSettings = field(default_factory=LogSettings)
     disk: DiskSettings = field(default_factory=DiskSettings)

@@ -20,6 +20,7 @@ from opentrail_aggregator.app import (
     parse_groups,
 )
 from opentrail_aggregator.config import DEFAULT_FILE, AggregatorSettings, load
+from opentrail_aggregator.identity.commands import add_commands
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.child import ChildSpec
 from opentrail_aggregator.supervise.lock import acquire_lock
@@ -164,6 +165,8 @@ def _settings(options: argparse.Namespace) -> AggregatorSettings:
         if not equals:
             raise UsageError(f"--set {each}: write it as --set archive.settle=2s")
         overrides[name] = value
+    if getattr(options, "home", None):
+        overrides["home"] = str(options.home)
     path: Path | None = options.config
     if path is None and not options.no_config and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
@@ -202,7 +205,10 @@ To try it all on one machine: opentrail up --sample
     role = commands.add_parser("role")  # What `run` starts; not for people, so without help.
     role.add_argument("group")
     role.set_defaults(function=_role)
-    for each in (run, validate, role):
+    identity = add_commands(commands, _settings)
+    for each in identity:
+        each.add_argument("--home", type=Path, metavar="DIR", help="instead of a configuration's")
+    for each in (run, validate, role, *identity):
         each.add_argument("--config", type=Path, metavar="FILE",
                           help=f"YAML (default {DEFAULT_FILE} if it is there)")  # fmt: skip
         # For `opentrail up`, which must not take up what a package put into /etc.

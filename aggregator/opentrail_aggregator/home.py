@@ -61,6 +61,11 @@ class Home:
         return self.path / "keys"
 
     @property
+    def identity(self) -> Path:
+        """Join tokens, enrolled agents, revoked serials: primary data."""
+        return self.path / "identity"
+
+    @property
     def channels(self) -> Path:
         """The channels of PutAuditEvents: primary data."""
         return self.path / "channels"

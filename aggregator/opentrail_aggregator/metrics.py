@@ -28,6 +28,8 @@ MetricName = Literal[
     "opentrail_ingest_epochs",  # numberings (agent, epoch) that are remembered
     "opentrail_ingest_waiting_bytes",  # batches in memory that are not durable yet
     "opentrail_ingest_ack_seconds",  # {quantile}: batch received -> acknowledged, last minute
+    "opentrail_ingest_renewals_total",  # {outcome}: certificates asked for by agents that have one
+    "opentrail_ingest_revoked_total",  # streams ended or refused: their certificate is revoked
     "opentrail_log_position",  # the last durable position
     "opentrail_log_first_position",  # the lowest position not released
     "opentrail_log_bytes",  # size of the log on disk
@@ -77,6 +79,7 @@ MetricName = Literal[
     "opentrail_api_own_events_total",  # events about calls and refusals, written to the log
     "opentrail_api_audit_events_total",  # events of PutAuditEvents made durable
     "opentrail_api_audit_refusals_total",  # {code}: items of PutAuditEvents that were refused
+    "opentrail_enrolments_total",  # {outcome}: join tokens shown, taken or refused
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
     "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent

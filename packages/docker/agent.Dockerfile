@@ -10,7 +10,7 @@ ARG BASE=docker.io/library/python:3.11-slim
 FROM ${BASE} AS build
 COPY wheels /wheels
 RUN python3 -m venv /opt/opentrail \
- && /opt/opentrail/bin/python -m pip install --no-cache-dir --no-index --find-links /wheels 'opentrail[s3]' \
+ && /opt/opentrail/bin/python -m pip install --no-cache-dir --no-index --find-links /wheels 'opentrail[s3,enrol]' \
  && /opt/opentrail/bin/python -m pip uninstall --yes pip setuptools
 
 FROM ${BASE}

@@ -34,7 +34,7 @@ def offered(parser: argparse.ArgumentParser, *typed: str) -> list[str]:
 def test_commands_are_offered_by_their_beginning() -> None:
     assert offered(person(), "loo") == ["lookup"]
     assert offered(agent(), "") == [
-        "run", "validate", "settings", "import", "pipe", "spool", "completion",
+        "run", "validate", "settings", "enroll", "import", "pipe", "spool", "completion",
     ]  # fmt: skip
 
 

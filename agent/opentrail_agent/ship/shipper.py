@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import socket
+from pathlib import Path
 
 from opentrail import __version__
 from opentrail.clock import Clock
@@ -21,6 +22,7 @@ from opentrail_agent.ship.settings import ShipSettings
 from opentrail_agent.spool.writer import SpoolWriter
 
 CLOSE_SECONDS = 2.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ESTABLISHED_SECONDS = 10.0
 """A connection that lived so long ended for a new reason: no back-off is carried over."""
 
@@ -135,8 +137,17 @@ class Shipper:
             bound_log_id=standing.log_id,
             version=__version__,
             host=socket.gethostname(),
+            machine=machine(),
         )
 
     def _wake(self) -> None:
         if self._connection is not None:
             self._connection.wake()
+
+
+def machine() -> str:
+    """What differs between any two machines that run, clones too; empty where nothing tells."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

@@ -10,6 +10,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 Action = Literal[
     "probe",  # /health/live and /health/ready: one word each
+    "enrol",  # a join token lets in, no key
     "observe",  # metrics and detailed health
     "search",  # events, counts, tail, LookupEvents
     "inspect",  # status, agents, quarantine, archive objects, trails, public keys

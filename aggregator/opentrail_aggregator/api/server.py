@@ -20,6 +20,7 @@ from opentrail_aggregator.api.answers import NotFound, error_answer
 from opentrail_aggregator.api.archive import ArchiveHandlers
 from opentrail_aggregator.api.arrivals import Arrivals
 from opentrail_aggregator.api.aws_errors import aws_error
+from opentrail_aggregator.api.enrolment import EnrolmentHandlers
 from opentrail_aggregator.api.events import EventHandlers
 from opentrail_aggregator.api.inbox import OWN_STOPPING_SECONDS, Inbox
 from opentrail_aggregator.api.own_events import OwnEvents, Submit
@@ -94,6 +95,7 @@ class ApiServer:
         self._agents = AgentHandlers(home, clock, self._inbox)
         self._quarantine = QuarantineHandlers(home, clock, self._inbox)
         self._archive = ArchiveHandlers(destination)
+        self._enrolment = EnrolmentHandlers(settings, self._own, clock, metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`."""
@@ -190,6 +192,8 @@ class ApiServer:
         return [
             Route("GET", "/health/live", "probe", watching.live),
             Route("GET", "/health/ready", "probe", watching.ready),
+            Route("GET", "/enrol/authority/{id}", "enrol", self._enrolment.authority),
+            Route("POST", "/enrol", "enrol", self._enrolment.enrol),
             Route("GET", "/health/delivery", "observe", watching.delivery, whole=True),
             Route("GET", "/metrics", "observe", watching.metrics, whole=True),
             Route("GET", "/api/status", "inspect", self._status.status, whole=True),

@@ -1,4 +1,4 @@
-"""TLS of the HTTP port: TLS 1.2 or later, with the pair that now lies in the files.
+"""TLS of the HTTP port: TLS 1.3, or 1.2 with AEAD suites, with the pair that now lies in the files.
 
 The files are looked at for each handshake. A pair that cannot be loaded (a renewal between its two
 renames, a wrong file) leaves the one before in use, and is a problem until it can.
@@ -74,6 +74,7 @@ class HttpTls:
     def _loaded(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # Of TLS 1.2; 1.3 has only such.
         context.load_cert_chain(self._certificate, self._key)
         return context
 

@@ -26,6 +26,7 @@ from opentrail.segment.frame import Damage
 from opentrail_aggregator.consolidate.alarms import Alarms
 from opentrail_aggregator.consolidate.examine import Examined, examine
 from opentrail_aggregator.consolidate.firsts import ArchiveLookup, in_no_archive
+from opentrail_aggregator.consolidate.foreign import ForeignEvents, Submit
 from opentrail_aggregator.consolidate.judge import Judged, judge, judge_unreadable
 from opentrail_aggregator.consolidate.policy import Policy
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
@@ -73,6 +74,7 @@ class Consolidator:
         files: Files = DISK,
         log: DiskLogReader | None = None,
         archive_lookup: ArchiveLookup = in_no_archive,
+        submit: Submit | None = None,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -82,6 +84,7 @@ class Consolidator:
         self._log = log or DiskLogReader(home.log, files)
         self._archive_lookup = archive_lookup
         self._alarms = Alarms(metrics, clock, settings.consolidate.alarm)
+        self._foreign = ForeignEvents(submit, clock) if submit else None
         self._stores: Stores | None = None
         self._ahead: deque[LogEntry | Damage] = deque()
         """Read and not judged yet."""
@@ -162,9 +165,14 @@ class Consolidator:
         if not taken:
             self._show_lag(stores, taken)
             self._checkpoint(stores)
+            if self._foreign is not None:
+                self._foreign.flush(stores.table.settings)
             return stores.ids.work(MERGE_ROWS_IDLE)
         judged = self._judge(stores, taken)
         crash_point("consolidate.judged")
+        if self._foreign is not None:
+            items = [item for each in judged for item in each.items]
+            self._foreign.tell(items, self._log.log_id, stores.table.settings)
         stores.write(judged)
         self._count(stores, judged)
         stores.spill_when_due()

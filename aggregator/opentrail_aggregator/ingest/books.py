@@ -19,7 +19,7 @@ from opentrail_aggregator.ingest.ledger_store import LedgerStore
 from opentrail_aggregator.wal.cursors import DIRECTORY, Cursors
 from opentrail_aggregator.wal.disk_log import DiskLog
 from opentrail_aggregator.wal.disk_reader import DiskLogReader
-from opentrail_aggregator.wal.log import control_frame
+from opentrail_aggregator.wal.log import NewFrame, control_frame
 from opentrail_aggregator.wal.published import PublishedPosition, UnsharedPosition
 from opentrail_aggregator.wal.release import is_pressed, read_standings, release_through
 from opentrail_aggregator.wal.settings import LogSettings
@@ -73,6 +73,16 @@ class Books:
         self.cursors = Cursors(self._home.log / DIRECTORY, self.log.log_id, self._files)
         if self.ledger.settings_digest != self._settings_digest:
             self._write_settings()
+
+    def settings_frame(self, logical: Mapping[str, Any]) -> NewFrame:
+        """The frame that says what decides results from now on; also first in later segments.
+
+        The caller writes it. A segment that begins before it is written says it too early by a few
+        frames, which does no harm; the other way round would take it back.
+        """
+        self._settings_frame = control_frame("settings", dict(logical))
+        self._settings_digest = hashlib.sha256(self._settings_frame.payload).hexdigest()
+        return self._settings_frame
 
     @property
     def findings(self) -> list[str]:

@@ -9,11 +9,8 @@ Everything here is called in the event loop and nothing waits; `stream` does the
 writing, `committer` brings the outcomes.
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
 
 from opentrail.clock import Clock
 from opentrail.crash import crash_point
@@ -40,58 +37,15 @@ from opentrail_aggregator.ingest.heartbeat import (
 )
 from opentrail_aggregator.ingest.latency import Latencies
 from opentrail_aggregator.ingest.ledger import Ledger
-from opentrail_aggregator.ingest.settings import Grant, IngestSettings
+from opentrail_aggregator.ingest.peer import Peer
+from opentrail_aggregator.ingest.settings import IngestSettings
+from opentrail_aggregator.ingest.visits import DISPLACED_MAX, Answers, Beliefs, Place, Visit
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.log import BatchMeta, LogError, NewFrame, batch_frame
 
 ALARM_SECONDS = 600.0
 DISPLACED_SECONDS = 60.0
-DISPLACED_MAX = 4
-"""More displacements than this within the time: two machines share an epoch."""
 ENDS_THE_STREAM = frozenset({Code.FORK, Code.WRONG_LOG, Code.NOT_ALLOWED, Code.BAD_PROTOCOL})
-
-
-class Answers(Protocol):
-    """The way back to an agent."""
-
-    def acknowledge(self, through: int) -> None: ...
-
-    def refuse(self, refusal: Refuse) -> None: ...
-
-    def close(self) -> None:
-        """End the stream once what was said before is sent."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Visit:
-    """One stream of an agent."""
-
-    place: "Place"
-    grant: Grant
-    answers: Answers
-    host: str
-    version: str
-    began_at: float
-    heard_at: float
-    is_over: bool = False
-    heartbeat_at: float = float("-inf")
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """One (agent, epoch), as long as somebody is there or something is on its way."""
-
-    lane: Lane
-    visit: Visit | None = None
-    displaced_at: deque[float] = field(default_factory=lambda: deque(maxlen=DISPLACED_MAX))
-    ending: dict[tuple[str, str], tuple[int, NewFrame]] = field(default_factory=dict)
-    """Ended imports, by source and generation, whose last batch is not durable yet."""
-    heartbeat: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_vacant(self) -> bool:
-        return self.visit is None and not self.lane.on_way and not self.ending
 
 
 class Reception:
@@ -100,6 +54,7 @@ class Reception:
     def __init__(
         self,
         settings: IngestSettings,
+        beliefs: Beliefs,
         ledger: Ledger,
         committer: Committer,
         refusal_for_room: Callable[[int, bool], str],
@@ -108,6 +63,7 @@ class Reception:
     ) -> None:
         self.places: dict[tuple[str, str], Place] = {}
         self.settings = settings
+        self._beliefs = beliefs
         self.latencies = Latencies()
         self._ledger = ledger
         self._committer = committer
@@ -119,10 +75,14 @@ class Reception:
 
     # Coming and going.
 
-    def greet(self, hello: Hello, certified: list[str], answers: Answers) -> Refuse | Visit:
+    def greet(self, hello: Hello, peer: Peer, answers: Answers) -> Refuse | Visit:
         """Let an agent in, or say why not."""
         ledger = self._ledger
-        checked = check_hello(hello, certified, [ledger.log_id], self.settings.grants)
+        objection = self._beliefs.objection(peer)
+        if objection:
+            self._metrics.increment("opentrail_ingest_revoked_total")
+            return self._counted(Refuse(Code.NOT_ALLOWED, objection))
+        checked = check_hello(hello, peer.names, [ledger.log_id], self._beliefs.grants)
         if isinstance(checked, Refuse):
             return self._counted(checked)
         agent, epoch = hello.agent, hello.epoch.hex()
@@ -140,7 +100,11 @@ class Reception:
         if missing:
             self._alarm(f"ingest.missing.{agent}", missing)
         now = self._clock.monotonic()
-        visit = Visit(place, checked, answers, hello.host[:255], hello.version[:64], now, now)
+        visit = Visit(
+            place, checked, answers, peer, hello.machine[:128], hello.host[:255],
+            hello.version[:64], now, now,
+        )  # fmt: skip
+        self._notice_twins(visit)
         if place.visit is not None:
             self._displace(place, place.visit, visit)
         place.visit = visit
@@ -334,6 +298,35 @@ class Reception:
         self._metrics.increment("opentrail_ingest_refusals_total", code=refusal.name.lower())
         return refusal
 
+    def _notice_twins(self, visit: Visit) -> None:
+        """Two machines that send under one name at the same time: one has a copied key."""
+        name = visit.place.lane.agent
+        if self._beliefs.is_shared(name):
+            return  # Whoever shares an epoch is told of by `_displace`.
+        for other in self.visits():
+            if other.place is visit.place or other.place.lane.agent != name:
+                continue
+            if _are_two_machines(other, visit):
+                self._alarm(
+                    f"ingest.twins.{name}",
+                    f"agent {name}: {other.whereabouts} and {visit.whereabouts} send under one "
+                    "identity: if one is a copy, revoke and enrol both under names of their own "
+                    "(`opentrail-aggregator certificates revoke`); if it is meant so, list the "
+                    "name in identity.shared",
+                )
+
+    def end_disbelieved(self) -> None:
+        """End the streams whose certificate was revoked or has run out since they began."""
+        for visit in self.visits():
+            if not (objection := self._beliefs.objection(visit.peer)):
+                continue
+            if self._beliefs.is_revoked(visit.peer):
+                self._metrics.increment("opentrail_ingest_revoked_total")
+                self._refuse(visit, Refuse(Code.NOT_ALLOWED, objection))
+            else:  # It has a newer one, or will be told so by the handshake.
+                visit.is_over = True
+                visit.answers.close()
+
     def _displace(self, place: Place, old: Visit, new: Visit) -> None:
         """The newest stream of an epoch counts; too many in turns are two machines."""
         old.is_over = True
@@ -354,26 +347,8 @@ class Reception:
             self.places.pop((place.lane.agent, place.lane.epoch), None)
 
 
-def agents_view(ledger: Ledger, places: Mapping[tuple[str, str], Place]) -> list[dict[str, Any]]:
-    """What `status` shows of each numbering, the latest first."""
-    rows = []
-    for numbering in sorted(ledger, key=lambda each: -each.at_ns)[:5_000]:
-        place = places.get((numbering.agent, numbering.epoch))
-        visit = place.visit if place else None
-        rows.append(
-            {
-                "agent": numbering.agent,
-                "epoch": numbering.epoch,
-                "begins_at": numbering.begins_at,
-                "sequence": numbering.last,
-                "position": numbering.position,
-                "at_ns": numbering.at_ns,
-                "missing": numbering.missing,
-                "connected": visit is not None,
-                "host": visit.host if visit else "",
-                "version": visit.version if visit else "",
-                "on_way": len(place.lane.on_way) if place else 0,
-                "heartbeat": place.heartbeat if place else {},
-            }
-        )
-    return rows
+def _are_two_machines(one: Visit, other: Visit) -> bool:
+    """By what differs between any two that run; hosts by name may only share a kernel."""
+    if one.host != other.host:
+        return True
+    return bool(one.machine and other.machine and one.machine != other.machine)

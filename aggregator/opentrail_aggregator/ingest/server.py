@@ -9,6 +9,7 @@ end: the role stays up, says what is wrong, and tries again, so that `status` ha
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -23,14 +24,16 @@ from opentrail.files import DISK
 from opentrail.limits import BATCH_MAX_BYTES, MIB
 from opentrail.v1 import ingest_pb2_grpc
 from opentrail_aggregator.home import Home
+from opentrail_aggregator.ingest.agents_view import agents_view
 from opentrail_aggregator.ingest.books import Books
 from opentrail_aggregator.ingest.committer import Committer
+from opentrail_aggregator.ingest.identities import Identities
 from opentrail_aggregator.ingest.inside import ControlService
-from opentrail_aggregator.ingest.reception import Reception, agents_view
-from opentrail_aggregator.ingest.settings import GrpcSettings
+from opentrail_aggregator.ingest.reception import Reception
+from opentrail_aggregator.ingest.settings import Grant, GrpcSettings
 from opentrail_aggregator.ingest.socket_path import SocketAddress
 from opentrail_aggregator.ingest.stream import AgentStream
-from opentrail_aggregator.ingest.tls import ServerTls, TlsFiles, certified_agents
+from opentrail_aggregator.ingest.tls import ServerTls, TlsFiles
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.lock import acquire_lock
 from opentrail_aggregator.wal.log import LogError
@@ -43,6 +46,8 @@ MESSAGE_MAX_BYTES = BATCH_MAX_BYTES + 2 * MIB
 """A batch a little too large gets a refusal that says so; a larger message ends its call."""
 TYPICAL_BATCH_BYTES = 256 * 1024
 TURN_SECONDS = 0.25
+_SETTINGS = "opentrail/settings"
+"""Whose turn it is when grants are written."""
 _log = logging.getLogger(__name__)
 
 Context = Any
@@ -66,12 +71,14 @@ class IngestServer:
         self._listen = settings.grpc
         self._log = settings.log
         self._disk = settings.disk
-        self._logical = logical_settings(settings)
+        self._settings = settings
+        self._logical: dict[str, Any] = {}
         self._books: Books
         self._committer: Committer
         self._reception: Reception
         self._room: Room
         self._tls: ServerTls
+        self._identities: Identities
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`."""
@@ -84,8 +91,17 @@ class IngestServer:
         finally:
             lock.release()
 
+    async def reload(self, settings: "AggregatorSettings") -> None:
+        """Take up the grants of a configuration that was read again; the rest needs a start."""
+        self._settings = settings
+        await self._identities.configure(settings)
+
     async def _open(self, stop: asyncio.Event) -> bool:
         """Open log and ledger, however long that takes to become possible."""
+        self._identities = Identities(
+            self._home, self._settings, self._clock, self.metrics, self._write_grants
+        )
+        self._logical = logical_settings(self._settings, self._identities.grants)
         while not stop.is_set():
             try:
                 self._books = await asyncio.to_thread(
@@ -114,7 +130,13 @@ class IngestServer:
             lambda: free_bytes(self._home.log),
         )
         self._reception = Reception(
-            self._ingest, books.ledger, self._committer, self._refusal, self._clock, self.metrics
+            self._ingest,
+            self._identities,
+            books.ledger,
+            self._committer,
+            self._refusal,
+            self._clock,
+            self.metrics,
         )
         return True
 
@@ -128,6 +150,7 @@ class IngestServer:
         )
         server = grpc.aio.server(options=_options(self._listen))
         ingest_pb2_grpc.add_IngestServicer_to_server(_ShipService(self), server)
+        ingest_pb2_grpc.add_IdentityServicer_to_server(self._identities, server)
         address = await self._listen_inside(control)
         try:
             await self._listen_outside(server, stop)
@@ -146,8 +169,19 @@ class IngestServer:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"{streams} agents are connected (grpc.connections_max); try again later",
             )
-        stream = AgentStream(self._reception, self._committer, self._clock, context)
-        await stream.run(certified_agents(context.auth_context()), self._listen.hello)
+        stream = AgentStream(
+            self._reception, self._identities, self._committer, self._clock, context
+        )
+        await stream.run(self._listen.hello)
+
+    async def _write_grants(self, grants: tuple[Grant, ...]) -> None:
+        """The log says for whom agents speak from here on. Raises LogError."""
+        logical = logical_settings(self._settings, grants)
+        frame = self._books.settings_frame(logical)
+        await self._committer.append(_SETTINGS, frame)
+        self._books.ledger.settings_digest = hashlib.sha256(frame.payload).hexdigest()
+        self._logical = logical
+        _log.info("grants changed: %d are in force", len(grants))
 
     # Listening.
 
@@ -214,6 +248,7 @@ class IngestServer:
             if turn % 4 == 0:
                 self._let_idle_go()
                 self._tls.look()
+                await self._look_at_identities()
                 self._reception.expire_alarms()
                 self._publish()
             turn += 1
@@ -248,6 +283,14 @@ class IngestServer:
             self.metrics.problem("log.full", f"batches are refused: {full}")
         else:
             self.metrics.healed("log.full")
+
+    async def _look_at_identities(self) -> None:
+        self._reception.end_disbelieved()
+        try:
+            await self._identities.keep_up()
+            self.metrics.healed("ingest.grants")
+        except LogError as error:
+            self.metrics.problem("ingest.grants", f"grants that changed wait for the log: {error}")
 
     def _let_idle_go(self) -> None:
         oldest = self._clock.monotonic() - self._listen.idle
@@ -300,7 +343,7 @@ class _ShipService(ingest_pb2_grpc.IngestServicer):
         await self._ingest.ship(context)
 
 
-def logical_settings(settings: "AggregatorSettings") -> dict[str, Any]:
+def logical_settings(settings: "AggregatorSettings", grants: tuple[Grant, ...]) -> dict[str, Any]:
     """The settings that decide results; the log holds them, so that it explains itself."""
     return {
         "account": settings.install.account,
@@ -312,7 +355,7 @@ def logical_settings(settings: "AggregatorSettings") -> dict[str, Any]:
                 "accounts": list(grant.accounts),
                 "regions": list(grant.regions),
             }
-            for grant in settings.ingest.grants
+            for grant in grants
         ],
     }
 

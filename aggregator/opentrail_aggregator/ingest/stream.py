@@ -18,7 +18,10 @@ from opentrail.clock import Clock
 from opentrail.v1.ingest_pb2 import Acknowledge, AgentMessage, AggregatorMessage, Refusal
 from opentrail_aggregator.ingest.admission import Code, Refuse
 from opentrail_aggregator.ingest.committer import Committer
-from opentrail_aggregator.ingest.reception import Reception, Visit
+from opentrail_aggregator.ingest.identities import Identities
+from opentrail_aggregator.ingest.reception import Reception
+from opentrail_aggregator.ingest.visits import Visit
+from opentrail_aggregator.wal.log import LogError
 
 Context = Any
 """grpc.aio.ServicerContext; its type parameters say nothing that helps here."""
@@ -30,9 +33,15 @@ class AgentStream:
     """One call of Ship. `Answers` for the reception."""
 
     def __init__(
-        self, reception: Reception, committer: Committer, clock: Clock, context: Context
+        self,
+        reception: Reception,
+        identities: Identities,
+        committer: Committer,
+        clock: Clock,
+        context: Context,
     ) -> None:
         self._reception = reception
+        self._identities = identities
         self._committer = committer
         self._clock = clock
         self._context = context
@@ -64,7 +73,7 @@ class AgentStream:
 
     # The call.
 
-    async def run(self, certified: list[str], hello_seconds: float) -> None:
+    async def run(self, hello_seconds: float) -> None:
         """Greet, then serve until either side ends the stream."""
         try:
             async with asyncio.timeout(hello_seconds):
@@ -77,7 +86,13 @@ class AgentStream:
         if first.WhichOneof("message") != "hello":
             await self._say(Refuse(Code.BAD_PROTOCOL, "the first message has to be a hello"))
             return
-        visit = self._reception.greet(first.hello, certified, self)
+        try:
+            await self._identities.keep_up()
+        except LogError as error:
+            await self._say(Refuse(Code.FULL, f"grants cannot be written to the log: {error}"))
+            return
+        peer = self._identities.peer(self._context)
+        visit = self._reception.greet(first.hello, peer, self)
         if isinstance(visit, Refuse):
             await self._say(visit)
             return

@@ -10,7 +10,7 @@ TLS 1.3 is used with every client that can; below it gRPC's own list holds only 
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,13 +99,23 @@ class ServerTls:
         return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats)
 
 
-def certified_agents(auth_context: "dict[str, Iterable[bytes]]") -> list[str]:
-    """The agent names a client certificate speaks for: its URIs, else its DNS names."""
+def certified_agents(
+    auth_context: Mapping[str, Iterable[bytes]], prefixes: Iterable[str] = ()
+) -> list[str]:
+    """The agent names a client certificate speaks for: its URIs, else its DNS names.
+
+    `prefixes` begin further URIs that name an agent; slashes in the rest become dots.
+    """
     names = [
         bytes(value).decode("utf-8", "replace")
         for value in auth_context.get("x509_subject_alternative_name", ())
     ]
-    uris = [name.removeprefix(AGENT_URI) for name in names if name.startswith(AGENT_URI)]
+    uris = [
+        name.removeprefix(prefix).replace("/", ".")
+        for prefix in (AGENT_URI, *prefixes)
+        for name in names
+        if name.startswith(prefix)
+    ]
     return uris or [name for name in names if "://" not in name]
 
 

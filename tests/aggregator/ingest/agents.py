@@ -68,11 +68,18 @@ class HandAgent:
     """One stream, spoken by hand."""
 
     def __init__(
-        self, home: Path, port: int, name: str = "web-1", certificate: str | None = None
+        self,
+        home: Path,
+        port: int,
+        name: str = "web-1",
+        certificate: str | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.name = name
         self.epoch = os.urandom(16)
-        self._credentials = DevelopmentPki(home / "pki", CLOCK).agent(certificate or name)
+        self._credentials = credentials or DevelopmentPki(home / "pki", CLOCK).agent(
+            certificate or name
+        )
         self._port = port
         self._channel: grpc.aio.Channel | None = None
         self._call: Any = None

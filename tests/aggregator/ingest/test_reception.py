@@ -9,10 +9,13 @@ import pytest
 from opentrail.batch import digest_of
 from opentrail.v1.ingest_pb2 import Batch, Heartbeat, Hello, Source
 from opentrail_aggregator.ingest.admission import Code, Refuse
+from opentrail_aggregator.ingest.agents_view import agents_view
 from opentrail_aggregator.ingest.committer import Committer
 from opentrail_aggregator.ingest.ledger import Ledger
-from opentrail_aggregator.ingest.reception import Reception, Visit, agents_view
-from opentrail_aggregator.ingest.settings import IngestSettings
+from opentrail_aggregator.ingest.peer import Peer
+from opentrail_aggregator.ingest.reception import Reception
+from opentrail_aggregator.ingest.settings import Grant, IngestSettings
+from opentrail_aggregator.ingest.visits import Visit
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.wal.log import LogEntry, LogError
 from opentrail_aggregator.wal.writer import LogThread
@@ -59,6 +62,25 @@ class HeldDisk(SimulatedDisk):
         super()._sync_file(file)  # type: ignore[arg-type]
 
 
+class Beliefs:
+    """Everybody is believed."""
+
+    grants = (Grant(agent="*"),)
+
+    def is_revoked(self, peer: Peer) -> bool:
+        return False
+
+    def objection(self, peer: Peer) -> str:
+        return ""
+
+    def is_shared(self, name: str) -> bool:
+        return False
+
+
+def peer(name: str) -> Peer:
+    return Peer([name], None, "", "127.0.0.1")
+
+
 class Desk:
     """Reception, committer and log over a disk in memory."""
 
@@ -72,8 +94,10 @@ class Desk:
         self.committer = Committer(self.thread, on_failed=self.failures.append)
         self.ledger = Ledger(self.log.log_id)
         self.full = ""
+        self.beliefs = Beliefs()
         self.reception = Reception(
             IngestSettings(),
+            self.beliefs,
             self.ledger,
             self.committer,
             lambda size, is_control: str(self.thread.trouble or self.full),
@@ -84,7 +108,7 @@ class Desk:
     def arrive(self, agent: str = "web-1", epoch: bytes = EPOCH) -> tuple[Visit, Said]:
         said = Said()
         hello = Hello(protocol=1, agent=agent, epoch=epoch, next_sequence=1)
-        visit = self.reception.greet(hello, [agent], said)
+        visit = self.reception.greet(hello, peer(agent), said)
         assert isinstance(visit, Visit)
         return visit, said
 
@@ -224,7 +248,7 @@ async def test_too_many_numberings_of_one_agent_are_refused() -> None:
         desk.send(visit, 1)
     await desk.settle()
     hello = Hello(protocol=1, agent="web-1", epoch=bytes([3]) * 16, next_sequence=1)
-    refusal = desk.reception.greet(hello, ["web-1"], Said())
+    refusal = desk.reception.greet(hello, peer("web-1"), Said())
     assert isinstance(refusal, Refuse)
     assert refusal.code == Code.NOT_ALLOWED
     desk.thread.close()
