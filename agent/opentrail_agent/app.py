@@ -23,8 +23,9 @@ from opentrail.files import FileLock
 from opentrail_agent.capture.following import Capture
 from opentrail_agent.config import AgentSettings
 from opentrail_agent.enrolment.renewal import Renewal
-from opentrail_agent.lifecycle import run_stages
+from opentrail_agent.lifecycle import Stage, run_stages
 from opentrail_agent.metrics import Metrics
+from opentrail_agent.s3.following import S3Following
 from opentrail_agent.ship.heartbeat import Report
 from opentrail_agent.ship.shipper import Shipper
 from opentrail_agent.spool.room import Room, free_bytes
@@ -49,16 +50,24 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, clock: Clock) 
             settings.capture_with_defaults, settings.state, clock, spool.keep, metrics
         )
 
+        buckets = [
+            S3Following(each, settings.state, spool, clock, metrics)
+            for each in settings.s3_with_defaults
+        ]
+
         def report() -> Report:
             found = capture.report()
-            return Report(found.reported_at_ns, found.sources)
+            reached = [found.reported_at_ns, *(each.reported_at_ns for each in buckets)]
+            sources = [*(each.report() for each in buckets), *found.sources]
+            return Report(min(reached), sources)
 
         shipper = Shipper(settings.ship, settings.name, spool, report, clock, metrics)
         status = StatusWriter(settings.status_path, settings.name, spool, report, clock, metrics)
         renewal = Renewal(settings.ship, settings.name, settings.state, clock, metrics)
         following = _Following(capture, stop)
         _log.info("agent %s runs, state in %s", settings.name, settings.state)
-        await run_stages([following, spool, shipper, renewal, status], stop, stopping=[following])
+        stages: list[Stage] = [following, *buckets, spool, shipper, renewal, status]
+        await run_stages(stages, stop, stopping=[following])
 
 
 async def run_once(

@@ -8,6 +8,7 @@ from typing import Annotated
 from opentrail.limits import AGENT_NAME_MAX_CHARACTERS
 from opentrail_agent.capture.settings import CaptureSettings
 from opentrail_agent.logs import LogFormat, LogLevel
+from opentrail_agent.s3.settings import S3SourceSettings
 from opentrail_agent.ship.settings import ShipSettings
 from opentrail_agent.spool.settings import SpoolSettings
 
@@ -39,6 +40,9 @@ class AgentSettings:
     capture: Annotated[CaptureSettings, "What is followed, and how."] = field(
         default_factory=CaptureSettings
     )
+    s3: Annotated[list[S3SourceSettings], "Buckets of S3 that are followed."] = field(
+        default_factory=list
+    )
     spool: Annotated[SpoolSettings, "Where batches wait for the aggregator."] = field(
         default_factory=SpoolSettings
     )
@@ -59,6 +63,14 @@ class AgentSettings:
             for each in self.capture.watch
         ]
         return replace(self.capture, watch=watch)
+
+    @property
+    def s3_with_defaults(self) -> list[S3SourceSettings]:
+        """Followed buckets, each with the account and region that stand in for it."""
+        return [
+            replace(each, account=each.account or self.account, region=each.region or self.region)
+            for each in self.s3
+        ]
 
     @property
     def spool_directory(self) -> Path:

@@ -44,6 +44,7 @@ REASONS = {
     "outside_grant": "of an account or region that its agent does not speak for",
     "conflict": "another content under the eventID, account and hour of an event that is held",
     "damaged": "damaged on disk",
+    "bad_notification": "a message of a queue that names no object, or one that is not there",
     "spool_damage": "damaged in the agent's spool",
 }
 """Every reason for which something lies in quarantine, and what it means."""

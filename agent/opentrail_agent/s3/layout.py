@@ -6,7 +6,6 @@ A *stream* is everything up to REGION/: its keys sort by day, and within a day n
 """
 
 import re
-from collections.abc import Iterator
 
 NOT_RECORDS = ("CloudTrail-Digest", "OpenTrail-Manifest")
 """Folders that lie beside the records and hold none."""
@@ -40,8 +39,3 @@ def day_of(relative: str) -> str:
     """YYYY/MM/DD/ that a key of a stream begins with, empty if it does not."""
     found = _DAY.match(relative)
     return found[0] if found else ""
-
-
-def steps_of(path: str, prefix: str) -> Iterator[str]:
-    """The last part of `path` behind `prefix`, with its slash."""
-    yield path.removeprefix(prefix)

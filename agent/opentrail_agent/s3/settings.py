@@ -65,8 +65,8 @@ class S3SourceSettings:
             raise ValueError(f"since: {self.since!r} is not YYYY-MM-DD")
         if self.poll < 1:
             raise ValueError("poll: give 1s or more; each poll lists every region of the bucket")
-        if not 60 <= self.visibility <= 43200:
-            raise ValueError("visibility: between 1min and 12h")
+        if not 5 <= self.visibility <= 43200:
+            raise ValueError("visibility: between 5s and 12h")
 
     @property
     def place(self) -> tuple[str, str]:
