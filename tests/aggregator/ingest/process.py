@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -47,6 +48,13 @@ class IngestProcess:
             cwd=ROOT,
             env=os.environ | {"OPENTRAIL_CRASH_AT": crash_at},
         )  # fmt: skip
+
+    def limit_files(self, size: int | None) -> None:
+        """Let the kernel refuse whatever would make a file larger than `size`."""
+        if size is not None:
+            assert self._process is not None
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, hard))
 
     def is_dead(self) -> bool:
         """Whether it has died; each death is counted once."""

@@ -6,6 +6,7 @@ has received exactly as many events as there are batches: a lost or doubled one 
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,16 @@ RARELY = [
     "wal.ledger_saved", "wal.opening", "wal.recovered", "wal.catching_up", "wal.written",
 ]  # fmt: skip
 TORN = ["wal.cutting", "wal.cut"]
+MISPLACED = ["wal.set_aside"]
+REFUSED_BY_THE_DISK = ["wal.reopening"]
+FILE_LIMIT_BYTES = 300_000
+"""The disk's refusal: beyond it the kernel writes no file of the process."""
 POINTS = [
     *(pytest.param(point, marks=pytest.mark.slow) for point in OFTEN),
-    *(pytest.param(point, marks=pytest.mark.long) for point in RARELY + TORN),
+    *(
+        pytest.param(point, marks=pytest.mark.long)
+        for point in RARELY + TORN + MISPLACED + REFUSED_BY_THE_DISK
+    ),
 ]
 
 
@@ -52,8 +60,9 @@ async def until(condition: Callable[[], bool]) -> None:
 class Shipper:
     """Sends numbered batches until all are acknowledged, through any number of deaths."""
 
-    def __init__(self, process: IngestProcess) -> None:
+    def __init__(self, process: IngestProcess, spoil: Callable[[Path], None] | None = None) -> None:
         self._process = process
+        self._spoil = spoil or tear_the_tail
         self._agent = HandAgent(process.home, process.port)
         self._bodies = {n: payload(os.urandom(100_000).hex()) for n in range(1, BATCHES + 1)}
         self.acknowledged = 0
@@ -62,20 +71,23 @@ class Shipper:
     def _is_done(self) -> bool:
         return self.acknowledged == BATCHES and self._is_connected
 
-    async def ship(self, crash_at: str) -> None:
-        """Ship everything; `crash_at` holds until the process died DEATHS times."""
+    async def ship(self, crash_at: str, file_limit: int | None = None) -> None:
+        """Ship everything; `crash_at` and `file_limit` hold until the process died DEATHS times."""
         process = self._process
         async with asyncio.timeout(60), self._agent:
             process.start(crash_at)
+            process.limit_files(file_limit)
             while not self._is_done() or (crash_at and process.deaths < DEATHS):
                 try:
                     await self._connection()
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                     await asyncio.sleep(0.02)
                 if process.is_dead():
-                    tear_the_tail(process.home)
+                    self._spoil(process.home)
                     self._is_connected = False
-                    process.start(crash_at if process.deaths < DEATHS else "")
+                    is_over = process.deaths >= DEATHS
+                    process.start("" if is_over else crash_at)
+                    process.limit_files(None if is_over else file_limit)
                 elif self.acknowledged == BATCHES:
                     await asyncio.sleep(0.05)
 
@@ -100,12 +112,23 @@ class Shipper:
             self.acknowledged = answer
 
 
+def segments_of(home: Path) -> list[Path]:
+    return sorted((home / "log").glob("*.seg"))
+
+
 def tear_the_tail(home: Path) -> None:
     """As a write cut short leaves it: the beginning of a frame."""
-    segments = sorted((home / "log").glob("*.seg"))
+    segments = segments_of(home)
     if segments:
         with segments[-1].open("ab") as file:
             file.write(os.urandom(33))
+
+
+def misplace_a_segment(home: Path) -> None:
+    """As a careless restore leaves it: a file of the log under another one's name."""
+    segments = segments_of(home)
+    wrong = int(segments[-1].stem) + 1000 + len(list((home / "log").glob("*.broken")))
+    shutil.copy(segments[0], segments[0].with_name(f"{wrong:020d}.seg"))
 
 
 def assert_everything_is_there_once(process: IngestProcess) -> None:
@@ -121,17 +144,21 @@ def assert_everything_is_there_once(process: IngestProcess) -> None:
 async def test_dying_at_a_point_again_and_again_costs_nothing(
     process: IngestProcess, point: str
 ) -> None:
-    if point in TORN:
-        # Something has to lie there before a tail can be torn.
+    spoil = misplace_a_segment if point in MISPLACED else tear_the_tail
+    if point in TORN + MISPLACED:
+        # Something has to lie there before it can be spoilt.
         process.start()
-        await until(lambda: bool(list((process.home / "log").glob("*.seg"))))
+        await until(lambda: any(path.stat().st_size for path in segments_of(process.home)))
         process.send_signal(signal.SIGKILL)
         await until(process.is_dead)
         process.deaths = 0
-        tear_the_tail(process.home)
-    await Shipper(process).ship(point)
+        spoil(process.home)
+    limit = FILE_LIMIT_BYTES if point in REFUSED_BY_THE_DISK else None
+    await Shipper(process, spoil).ship(point, limit)
     assert process.deaths >= DEATHS
     assert_everything_is_there_once(process)
+    aside = list((process.home / "log").glob("*.seg.broken"))
+    assert len(aside) == (DEATHS + 1 if point in MISPLACED else 0)  # Kept, not wiped.
 
 
 @pytest.mark.slow
