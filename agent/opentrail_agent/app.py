@@ -45,7 +45,9 @@ _log = logging.getLogger(__name__)
 async def run_agent(settings: AgentSettings, stop: asyncio.Event, clock: Clock) -> None:
     """Follow, keep and ship until `stop`; raises what made a stage fail."""
     metrics = Metrics(clock)
-    async with open_spool(settings.spool, settings.spool_directory, clock, metrics) as spool:
+    keeps = settings.ship.release == "archived"
+    where = settings.spool_directory
+    async with open_spool(settings.spool, where, clock, metrics, keeps=keeps) as spool:
         capture = Capture(
             settings.capture_with_defaults, settings.state, clock, spool.keep, metrics
         )
@@ -117,14 +119,28 @@ async def run_once(
 
 @contextlib.asynccontextmanager
 async def open_spool(
-    settings: SpoolSettings, directory: Path, clock: Clock, metrics: Metrics
+    settings: SpoolSettings,
+    directory: Path,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    keeps: bool = False,
 ) -> AsyncIterator[SpoolWriter]:
-    """The spool in `directory`, owned by this process until the block ends."""
+    """The spool in `directory`, owned by this process until the block ends.
+
+    `keeps`: it keeps batches until they are archived.
+    """
     lock = await _own(directory, clock)
     try:
         room = Room(settings.max_bytes, settings.reserve_bytes, partial(free_bytes, directory))
         spool = await asyncio.to_thread(
-            partial(Spool, directory, clock, segment_bytes=settings.segment_bytes)
+            partial(
+                Spool,
+                directory,
+                clock,
+                segment_bytes=settings.segment_bytes,
+                keeps_until_archived=keeps,
+            )
         )
         writer = SpoolWriter(spool, room, clock, metrics)
         try:

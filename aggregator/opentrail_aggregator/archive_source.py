@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from opentrail.clock import SystemClock
 from opentrail_aggregator.archive.catalog import Catalog
 from opentrail_aggregator.archive.destination import Destination
+from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.consolidate.verdict import Group
 from opentrail_aggregator.index.archived import ArchivedEvent
 from opentrail_aggregator.wal.disk_reader import open_reader
+from opentrail_aggregator.wal.lineage import read_lineage
 
 
 def destination_of(settings: AggregatorSettings) -> Destination:
@@ -34,10 +36,15 @@ class ArchivedEvents:
 
     def events(self, after: int = 0, through: int | None = None) -> Iterator[ArchivedEvent]:
         """Events at positions behind `after` through `through`, each once."""
-        log_id = open_reader(self._settings.place).log_id
-        for manifest, record in catalog_of(self._settings).all_records():
-            # Positions of an earlier log mean nothing in this one.
-            position = record.position if manifest.log_id == log_id else 0
+        home = self._settings.place
+        lineage = read_lineage(home.log, open_reader(home).log_id)
+        removed = read_ledger(home, self._settings.archive.bucket).before_ns
+        records = catalog_of(self._settings).all_records(
+            after, through, lineage.log_ids, max(removed, lineage.removed_before_ns)
+        )
+        for manifest, record in records:
+            # Positions of a log that this one does not follow mean nothing here.
+            position = record.position if manifest.log_id in lineage.log_ids else 0
             if position <= after and (position or after):
                 continue
             if through is not None and position > through:

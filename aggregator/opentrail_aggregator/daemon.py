@@ -22,6 +22,8 @@ from opentrail_aggregator.app import (
 from opentrail_aggregator.config import DEFAULT_FILE, AggregatorSettings, load
 from opentrail_aggregator.identity.commands import add_commands
 from opentrail_aggregator.metrics import Metrics
+from opentrail_aggregator.rebuild.command import add_command as add_rebuild
+from opentrail_aggregator.rebuild.remains import may_start
 from opentrail_aggregator.supervise.child import ChildSpec
 from opentrail_aggregator.supervise.lock import acquire_lock
 from opentrail_aggregator.supervise.parent import die_with_parent
@@ -69,6 +71,8 @@ def _run(options: argparse.Namespace) -> int:
     home = settings.place
     home.run.mkdir(parents=True, exist_ok=True)
     lock = acquire_lock(home.run / "locks" / "supervisor.lock", clock)
+    if any("ingest" in group for group in groups):
+        _refuse_second_history(settings)
     metrics = Metrics("supervisor", clock)
     for group in groups:
         # Also the ones that never fail: health knows from here which roles should run.
@@ -94,6 +98,15 @@ def _run(options: argparse.Namespace) -> int:
     publisher.publish()
     lock.release()
     return supervisor.exit_code or 0
+
+
+def _refuse_second_history(settings: AggregatorSettings) -> None:
+    if may_start(settings.place) or settings.archive.shared:
+        return
+    from opentrail_aggregator.archive_source import destination_of
+    from opentrail_aggregator.rebuild.guard import refuse_second_history
+
+    refuse_second_history(settings.place, destination_of(settings), settings.archive.prefix)
 
 
 def _refuse_without_certificates(settings: AggregatorSettings) -> None:
@@ -187,6 +200,7 @@ Examples:
   opentrail-aggregator validate --config aggregator.yaml    is this configuration right?
   opentrail-aggregator run --config aggregator.yaml
   opentrail-aggregator run --roles ingest,consolidate       only a part, for a while
+  opentrail-aggregator rebuild --config aggregator.yaml     its disk is lost, the archive is not
   opentrail-aggregator wal status --home /var/lib/opentrail what is in the log?
 
 Roles are {", ".join(ROLES)}. A comma separates processes, a plus puts
@@ -208,7 +222,8 @@ To try it all on one machine: opentrail up --sample
     identity = add_commands(commands, _settings)
     for each in identity:
         each.add_argument("--home", type=Path, metavar="DIR", help="instead of a configuration's")
-    for each in (run, validate, role, *identity):
+    rebuild = add_rebuild(commands, _settings)
+    for each in (run, validate, rebuild, role, *identity):
         each.add_argument("--config", type=Path, metavar="FILE",
                           help=f"YAML (default {DEFAULT_FILE} if it is there)")  # fmt: skip
         # For `opentrail up`, which must not take up what a package put into /etc.

@@ -25,6 +25,7 @@ from opentrail_agent.ship.pulse import Pulse
 from opentrail_agent.ship.session import (
     Acknowledge,
     Action,
+    Archived,
     BeginEpoch,
     Bind,
     HangUp,
@@ -148,9 +149,11 @@ class Connection:
                     "opentrail_agent_acknowledged_batches_total", max(0, through - before)
                 )
                 self._metrics.healed("log_full")
-            case Bind(log_id, previous):
+            case Archived(through):
+                self._spool.archive(through)
+            case Bind(log_id, previous, through):
                 _log.info("bound to the log %s (was %s)", log_id or "-", previous or "-")
-                await self._spool.bind(log_id)
+                await self._spool.bind(log_id, acknowledged_through=through)
                 crash_point("agent.ship.bound")
             case BeginEpoch(after, lost, reason):
                 _log.warning("%s; going on under a new epoch", reason)

@@ -53,11 +53,20 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Archived:
+    """Everything up to `through` is in the archive, too."""
+
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bind:
     """Remember durably that these numbers belong to `log_id`, before anything is sent."""
 
     log_id: str
     previous: str
+    acknowledged_through: int | None = None
+    """A log that follows the one that acknowledged holds no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class HangUp:
     reason: str
 
 
-Action = Acknowledge | Bind | BeginEpoch | HangUp
+Action = Acknowledge | Archived | Bind | BeginEpoch | HangUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,9 @@ class Session:
         if kind == "refusal":
             return self._refused(message.refusal, now)
         if kind == "acknowledge" and self.phase is not Phase.GREETING:
-            return self._acknowledged(message.acknowledge.through, now)
+            answer = message.acknowledge
+            actions = self._acknowledged(answer.through, now)
+            return actions + self._archived(answer.archived_through)
         return [
             self._hang_up(Retry.LATER, "protocol", f"unexpected {kind} while {self.phase.value}")
         ]
@@ -207,9 +218,13 @@ class Session:
         self.batch_max_bytes = welcome.batch_max_bytes
         self._window = min(self._window, welcome.window or self._window)
         actions: list[Action] = []
+        agreed = self._agree(welcome.acknowledged_through)
         if held.log_id != welcome.log_id:
-            actions.append(Bind(welcome.log_id, held.log_id))
-        return actions + self._agree(welcome.acknowledged_through)
+            # What is sent again to a log that follows is not acknowledged by it yet.
+            is_less = self.acknowledged_through < held.acknowledged_through
+            through = self.acknowledged_through if is_successor and is_less else None
+            actions.append(Bind(welcome.log_id, held.log_id, through))
+        return actions + agreed + self._archived(welcome.archived_through)
 
     def _agree(self, claimed: int) -> list[Action]:
         """Find the number from which to send; `claimed` is what the aggregator says it holds."""
@@ -254,6 +269,11 @@ class Session:
         is_idle = self.next_sequence == through + 1
         self._waiting_since = None if is_idle else now
         return [Acknowledge(through)]
+
+    def _archived(self, through: int) -> list[Action]:
+        """What was compared and is archived; a log that is told of more means another spool's."""
+        through = min(through, self.acknowledged_through)
+        return [Archived(through)] if through > 0 and self.phase is not Phase.ENDED else []
 
     def _refused(self, refusal: pb.Refusal, now: float) -> list[Action]:
         code = code_name(refusal)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from opentrail.limits import BATCH_WINDOW
 from opentrail.settings import Seconds
@@ -42,6 +42,12 @@ class ShipSettings:
     allow_plaintext: Annotated[bool, "Connect without TLS when no certificate files are set."] = (
         False
     )
+    release: Annotated[
+        Literal["acknowledged", "archived"],
+        "When the spool lets go of a batch: once the aggregator has it on its disk, or once its "
+        "events are in the archive, so that a lost disk there loses nothing; that takes a spool "
+        "for more than an hour (see docs/operating.md, Disk lost).",
+    ] = "acknowledged"
     window: Annotated[int, "Batches that may be under way without an acknowledgement."] = (
         BATCH_WINDOW
     )

@@ -29,7 +29,8 @@ class Room:
         if held + more > self.max_bytes:
             return (
                 f"the spool holds {held} bytes, {more} more would pass spool.max_bytes "
-                f"{self.max_bytes}; it takes more when the aggregator acknowledges"
+                f"{self.max_bytes}; it takes more when the aggregator acknowledges "
+                "(ship.release: archived: when it has archived)"
             )
         free = self.free()
         if free - more < self.reserve_bytes:

@@ -58,15 +58,20 @@ class Spool:
         files: Files = DISK,
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        keeps_until_archived: bool = False,
         make_epoch: Callable[[], bytes] = new_epoch,
     ) -> None:
-        """Open or make the spool in `directory`; the caller holds its lock."""
+        """Open or make the spool in `directory`; the caller holds its lock.
+
+        `keeps_until_archived`: what is acknowledged is dropped only once `archive` named it, too.
+        """
         self.directory = directory
         self.notes: list[str] = []
         """What was found wrong and survived, for a person."""
         self._clock = clock
         self._files = files
         self._segment_bytes = segment_bytes
+        self._keeps_until_archived = keeps_until_archived
         self._make_epoch = make_epoch
         files.make_directory(directory)
         self._cursor = CursorFile(directory / STANDING, files)
@@ -123,9 +128,14 @@ class Spool:
         self._drop()
         crash_point("agent.spool.dropped")
 
-    def bind(self, log_id: str) -> None:
-        """These numbers belong to the log `log_id` from now on."""
-        self._change(self.standing.bind(log_id))
+    def archive(self, position: int) -> None:
+        """Everything up to `position` is archived, too."""
+        self._change(self.standing.archive(min(position, self.durable)))
+        self._drop()
+
+    def bind(self, log_id: str, *, acknowledged: int | None = None) -> None:
+        """These numbers belong to the log `log_id` from now on; it may hold less of them."""
+        self._change(self.standing.bind(log_id, acknowledged=acknowledged))
 
     def begin_epoch(self, *, after: int, lost: int = 0) -> None:
         """Send everything behind position `after` under new numbers."""
@@ -201,5 +211,8 @@ class Spool:
             self.standing = standing
 
     def _drop(self) -> None:
-        if self._store.drop_before(self.standing.acknowledged + 1):
+        through = self.standing.acknowledged
+        if self._keeps_until_archived:
+            through = min(through, self.standing.archived)
+        if self._store.drop_before(through + 1):
             self.held_bytes = self._store.size_bytes

@@ -29,6 +29,8 @@ class Standing:
     """Position through which the aggregator holds everything."""
     log_id: str = ""
     """The log that these numbers belong to; empty until one has welcomed this spool."""
+    archived: int = 0
+    """Position through which the archive holds everything, as far as the aggregator told."""
     epochs: int = 1
     """How many epochs this spool has had: more than one means that a fork was survived."""
 
@@ -51,8 +53,14 @@ class Standing:
         """Everything up to `position` is held; an older acknowledgement changes nothing."""
         return replace(self, acknowledged=max(self.acknowledged, position))
 
-    def bind(self, log_id: str) -> "Standing":
-        return replace(self, log_id=log_id)
+    def archive(self, position: int) -> "Standing":
+        """Everything up to `position` is archived; being told less changes nothing."""
+        return replace(self, archived=max(self.archived, position))
+
+    def bind(self, log_id: str, *, acknowledged: int | None = None) -> "Standing":
+        """Belong to `log_id`, which holds everything up to `acknowledged` (None: as it is)."""
+        through = self.acknowledged if acknowledged is None else acknowledged
+        return replace(self, log_id=log_id, acknowledged=through)
 
     def begin_epoch(self, epoch: bytes, *, after: int, lost: int = 0) -> "Standing":
         """Number the batches behind position `after` anew, from `lost` + 1.
@@ -72,6 +80,7 @@ class Standing:
                 "base": self.base,
                 "acknowledged": self.acknowledged,
                 "log": self.log_id,
+                "archived": self.archived,
                 "epochs": self.epochs,
             }
         ).encode()
@@ -87,5 +96,6 @@ def decode_standing(payload: bytes) -> Standing | None:
         fields["base"],
         fields["acknowledged"],
         fields["log"],
+        fields.get("archived", 0),
         fields["epochs"],
     )

@@ -62,6 +62,7 @@ class _Work:
     group: list[_Waiting] = field(default_factory=list)
     changes: list[_Change] = field(default_factory=list)
     acknowledged: int | None = None
+    archived: int | None = None
 
 
 class SpoolWriter:
@@ -81,6 +82,7 @@ class SpoolWriter:
         self._changes: deque[_Change] = deque()
         self._pending_bytes = 0
         self._acknowledged = spool.standing.acknowledged
+        self._archived = spool.standing.archived
         self._standing_due = 0.0
         self._closing = False
         self._durable = spool.durable
@@ -161,9 +163,22 @@ class SpoolWriter:
             self._acknowledged = max(self._acknowledged, position)
             self._lock.notify()
 
-    async def bind(self, log_id: str) -> None:
-        """Durable when this returns: no batch goes to a log before the spool remembers it."""
-        await self._change(lambda: self._spool.bind(log_id))
+    def archive(self, sequence: int) -> None:
+        """Everything up to `sequence`, which is acknowledged, is in the archive."""
+        position = min(self.standing.position(sequence), self._acknowledged)
+        with self._lock:
+            self._archived = max(self._archived, position)
+            self._lock.notify()
+
+    async def bind(self, log_id: str, *, acknowledged_through: int | None = None) -> None:
+        """Durable when this returns: no batch goes to a log before the spool remembers it.
+
+        `acknowledged_through`: the new log holds no more than this of what another acknowledged.
+        """
+        through = None if acknowledged_through is None else self.standing.position(
+            acknowledged_through
+        )  # fmt: skip
+        await self._change(lambda: self._bind(log_id, through))
 
     async def begin_epoch(self, *, after_sequence: int, lost: int = 0) -> None:
         """Send everything behind `after_sequence` under new numbers."""
@@ -236,10 +251,12 @@ class SpoolWriter:
             while True:
                 work = _Work(self._take_group(), list(self._changes))
                 self._changes.clear()
-                behind = self._acknowledged > self._spool.standing.acknowledged
+                standing = self._spool.standing
+                behind = self._acknowledged > standing.acknowledged
+                behind = behind or self._archived > standing.archived
                 wait = self._standing_due - self._clock.monotonic()
                 if behind and (wait <= 0 or self._closing or work.changes):
-                    work.acknowledged = self._acknowledged
+                    work.acknowledged, work.archived = self._acknowledged, self._archived
                 if work.group or work.changes or work.acknowledged is not None:
                     return work
                 if self._closing:
@@ -264,6 +281,9 @@ class SpoolWriter:
         if work.acknowledged is not None:
             position = work.acknowledged
             self._persist(lambda: self._spool.acknowledge(position))
+            if work.archived is not None and work.archived > self._spool.standing.archived:
+                archived = work.archived
+                self._persist(lambda: self._spool.archive(archived))
             self._standing_due = self._clock.monotonic() + STANDING_SECONDS
             self._tell(self._signal_room)
         for change in work.changes:
@@ -313,6 +333,11 @@ class SpoolWriter:
                 if self._closing:
                     return  # The old standing stays: some batches are sent once more.
                 self._lock.wait(RETRY_SECONDS)
+
+    def _bind(self, log_id: str, acknowledged: int | None) -> None:
+        self._spool.bind(log_id, acknowledged=acknowledged)
+        if acknowledged is not None:
+            self._acknowledged = acknowledged
 
     def _begin_epoch(self, after: int, lost: int) -> None:
         self._spool.begin_epoch(after=after, lost=lost)

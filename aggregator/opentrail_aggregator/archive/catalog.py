@@ -6,7 +6,7 @@ its log position, for consolidate, when the log no longer holds it.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,20 +114,27 @@ class Catalog:
             )
 
     def all_records(
-        self, after: int = 0, through: int | None = None, log_id: str = ""
+        self,
+        after: int = 0,
+        through: int | None = None,
+        log_ids: Collection[str] = (),
+        removed_before_ns: int = 0,
     ) -> Iterator[tuple[Manifest, ArchivedRecord]]:
         """Every record in order of cutting, one object in memory; for rebuilding an index.
 
-        With `log_id`, of that log only those at global positions behind `after` and not behind
+        With `log_ids`, of those logs only those at global positions behind `after` and not behind
         `through`: objects that hold none of them are not opened. Other logs' records all come.
+        Objects delivered before `removed_before_ns` were removed by archive.retention.
         """
         order = []
         for key in self.manifest_keys():
             found = self.summary(key)
+            if found.cut.delivered_at_ns < removed_before_ns:
+                continue
             order.append((found.cut.delivered_at_ns, found.trail, found.sequence, key))
         for _, _, _, key in sorted(order):
             manifest = self.manifest(key)
-            bounded = bool(log_id) and manifest.log_id == log_id
+            bounded = manifest.log_id in log_ids
             for entry in manifest.objects:
                 if bounded and not _overlaps(entry, after, through):
                     continue

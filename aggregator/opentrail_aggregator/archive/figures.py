@@ -19,6 +19,7 @@ from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.manifest import ManifestSummary
 from opentrail_aggregator.archive.staging.store import read_current
 from opentrail_aggregator.home import Home
+from opentrail_aggregator.wal.lineage import read_lineage
 
 FINDINGS_MAX = 100
 
@@ -101,17 +102,19 @@ class ArchiveReader:
             if each.position <= last and each.manifest.key not in manifests
         )
         removed_counted = 0
-        log_id = current.log_id if current is not None else ""
+        lineage = read_lineage(self._home.log, files=self._files)
+        logs = lineage.log_ids | ({current.log_id} if current is not None else frozenset())
         for summary in manifests.values():
             if summary is None:
                 continue
-            ours = summary.log_id == log_id
+            ours = summary.log_id in logs
             if ours and summary.cut.position > last:
                 continue
             counted = sum(entry.counted for entry in summary.objects)
             if summary.cut.delivered_at_ns < ledger.before_ns:
                 removed_counted += counted
-                if ours:
+                # What was gone before a rebuild is in none of this log's figures.
+                if ours and summary.cut.delivered_at_ns >= lineage.removed_before_ns:
                     figures.removed += counted
                 continue
             for entry in summary.objects:

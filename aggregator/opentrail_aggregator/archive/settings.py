@@ -55,6 +55,11 @@ class ArchiveSettings:
     ] = "local"
     bucket: Annotated[str, "Bucket, or the folder standing for one."] = "opentrail"
     prefix: Annotated[str, "Put before AWSLogs/ in every key; no slash at its ends."] = ""
+    shared: Annotated[
+        bool,
+        "Begin a log of one's own although the archive holds another aggregator's events; without "
+        "it a home that has lost its disk is told to rebuild.",
+    ] = False
     settle: Annotated[
         Seconds, "A part is closed when its hour has ended and nothing came for it this long."
     ] = Seconds(180)

@@ -106,7 +106,7 @@ def _in_order(
     catalog: Catalog, present: set[str], result: Verification
 ) -> Iterator[tuple[str, Manifest, str]]:
     """Manifests by trail and number; those that cannot be read are named as problems."""
-    order: list[tuple[str, str, int, str]] = []
+    order: list[tuple[str, int, str, str]] = []
     for key in present:
         parts = read_key(key)
         if parts is None or parts.folder != MANIFEST_FOLDER:
@@ -116,7 +116,7 @@ def _in_order(
         except DamagedError as error:
             result.problems.append(str(error))
             continue
-        order.append((summary.log_id, summary.trail, summary.sequence, key))
+        order.append((summary.trail, summary.sequence, summary.log_id, key))
     for _, _, _, key in sorted(order):
         data = catalog.read(key)
         yield key, decode_manifest(data), hashlib.sha256(data).hexdigest()
@@ -129,6 +129,9 @@ def _check_link(
     result: Verification,
 ) -> None:
     before = heads.get((manifest.log_id, manifest.trail))
+    for log_id in manifest.follows if before is None else ():
+        # The first manifest of a log that was begun over an archive goes on with its chain.
+        before = before or heads.get((log_id, manifest.trail))
     named = (manifest.previous.key, manifest.previous.sha256) if manifest.previous else None
     if before is None and named is None and manifest.sequence == 1:
         return

@@ -8,7 +8,10 @@ from opentrail.errors import UsageError
 from opentrail_aggregator.archive_source import ArchivedEvents
 from opentrail_aggregator.cli.client import home_of
 from opentrail_aggregator.cli.settings_of_home import settings_of
+from opentrail_aggregator.home import Home
 from opentrail_aggregator.index.rebuild import Progress, Rebuild
+from opentrail_aggregator.rebuild.command import run_rebuild
+from opentrail_aggregator.rebuild.remains import holds_a_log
 
 TELL_SECONDS = 1.0
 
@@ -16,6 +19,9 @@ TELL_SECONDS = 1.0
 def rebuild(options: argparse.Namespace) -> int:
     """Works on the home itself; searches are answered by the old generation until the switch."""
     home = home_of(options).absolute()
+    if options.origin == "archive" and not holds_a_log(Home(home)):
+        # The disk is lost: the log that the index would follow has to be there first.
+        return run_rebuild(settings_of(home))
     if not (home / "log").is_dir():
         raise UsageError(f"{home}: there is no aggregator's folder here; name one with --home")
     settings = settings_of(home)

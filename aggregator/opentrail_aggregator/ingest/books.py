@@ -19,6 +19,7 @@ from opentrail_aggregator.ingest.ledger_store import LedgerStore
 from opentrail_aggregator.wal.cursors import DIRECTORY, Cursors
 from opentrail_aggregator.wal.disk_log import DiskLog
 from opentrail_aggregator.wal.disk_reader import DiskLogReader
+from opentrail_aggregator.wal.lineage import read_lineage
 from opentrail_aggregator.wal.log import NewFrame, control_frame
 from opentrail_aggregator.wal.published import PublishedPosition, UnsharedPosition
 from opentrail_aggregator.wal.release import is_pressed, read_standings, release_through
@@ -69,6 +70,9 @@ class Books:
     def _open_ledger(self, files: Files) -> None:
         self.store = LedgerStore(self._home.log, files)
         self.ledger = self.store.load(self.log.log_id)
+        self.ledger.follows = tuple(
+            read_lineage(self._home.log, self.log.log_id, self._files).follows
+        )
         self.lost_positions = self._catch_up()
         self.cursors = Cursors(self._home.log / DIRECTORY, self.log.log_id, self._files)
         if self.ledger.settings_digest != self._settings_digest:
@@ -110,6 +114,8 @@ class Books:
 
     def release(self) -> None:
         """Let segments go that nobody needs any more. Raises OSError, DamagedError."""
+        _, archive = self.cursors.read("archive")
+        self.ledger.archived.advance(int(archive.get("archived_through", 0)))
         standings = read_standings(self.cursors, self._settings.readers)
         through = release_through(
             standings,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from opentrail_aggregator.ingest.admission import DIGEST_BYTES
+from opentrail_aggregator.ingest.archived import ArchivedNumbers
 from opentrail_aggregator.wal.log import LogEntry
 
 MISSING_MAX = 100
@@ -57,6 +58,9 @@ class Ledger:
         """Everything in the log up to here is booked."""
         self.settings_digest = ""
         """Of the last settings frame; empty if there was none."""
+        self.follows: tuple[str, ...] = ()
+        """Logs that this one was begun after; their agents may send here what they still hold."""
+        self.archived = ArchivedNumbers()
         self._old_digest = old_digest
         self._numberings: dict[tuple[str, str], Numbering] = {}
         self._epochs: dict[str, int] = {}
@@ -66,6 +70,11 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._numberings)
+
+    @property
+    def log_ids(self) -> tuple[str, ...]:
+        """This log and those that it was begun after."""
+        return (self.log_id, *self.follows)
 
     def find(self, agent: str, epoch: str) -> Numbering | None:
         """The numbering of an epoch, None if this log has never seen it."""
@@ -90,6 +99,7 @@ class Ledger:
         assert key not in self._numberings
         self._numberings[key] = numbering
         self._epochs[numbering.agent] = self.epochs_of(numbering.agent) + 1
+        self.archived.note(*key, numbering.position, numbering.last)
 
     def book(
         self, position: int, at_ns: int, agent: str, epoch: str, sequence: int, digest: bytes
@@ -112,6 +122,7 @@ class Ledger:
         numbering.digests += digest
         numbering.last = sequence
         numbering.position = position
+        self.archived.note(agent, epoch, position, sequence)
         numbering.at_ns = at_ns
 
     def follow(self, entry: LogEntry) -> None:

@@ -82,7 +82,7 @@ class Reception:
         if objection:
             self._metrics.increment("opentrail_ingest_revoked_total")
             return self._counted(Refuse(Code.NOT_ALLOWED, objection))
-        checked = check_hello(hello, peer.names, [ledger.log_id], self._beliefs.grants)
+        checked = check_hello(hello, peer.names, ledger.log_ids, self._beliefs.grants)
         if isinstance(checked, Refuse):
             return self._counted(checked)
         agent, epoch = hello.agent, hello.epoch.hex()
@@ -116,10 +116,16 @@ class Reception:
         return Welcome(
             protocol=PROTOCOL,
             log_id=self._ledger.log_id,
+            follows=self._ledger.follows,
             acknowledged_through=visit.place.lane.durable,
+            archived_through=self.archived_through(visit),
             batch_max_bytes=BATCH_MAX_BYTES,
             window=self.settings.window,
         )
+
+    def archived_through(self, visit: Visit) -> int:
+        """The last number of an agent's epoch that is known to be in the archive."""
+        return self._ledger.archived.through(visit.place.lane.agent, visit.place.lane.epoch)
 
     def leave(self, visit: Visit) -> None:
         """The stream has ended."""

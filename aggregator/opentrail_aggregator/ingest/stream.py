@@ -50,6 +50,7 @@ class AgentStream:
         self._refusals: deque[Refuse] = deque()
         self._acknowledge = 0
         self._acknowledged = 0
+        self._archived = 0
         self._closing = False
 
     # Answers.
@@ -130,6 +131,7 @@ class AgentStream:
                     await self._take_turns(lane.on_way)
                 elif kind == "heartbeat":
                     self._reception.heartbeat(visit, message.heartbeat)
+                    self._tell_archived(self._reception.archived_through(visit))
                 else:
                     self.refuse(Refuse(Code.BAD_PROTOCOL, f"unexpected {kind or 'message'}"))
                     break
@@ -148,6 +150,13 @@ class AgentStream:
             await self._moved.wait()
         await self._committer.wait_for_space(settings.queue_bytes)
 
+    def _tell_archived(self, through: int) -> None:
+        """An agent may keep batches until they are archived; each heartbeat is answered by that."""
+        if through > self._archived:
+            self._archived = through
+            self._acknowledged = -1
+            self._changed.set()
+
     def _has_answers(self) -> bool:
         return bool(self._refusals) or self._acknowledge > self._acknowledged
 
@@ -155,7 +164,8 @@ class AgentStream:
         # Acknowledgements first: a refusal may make the agent hang up.
         if self._acknowledge != self._acknowledged:
             through = self._acknowledged = self._acknowledge
-            await self._context.write(AggregatorMessage(acknowledge=Acknowledge(through=through)))
+            answer = Acknowledge(through=through, archived_through=self._archived)
+            await self._context.write(AggregatorMessage(acknowledge=answer))
         while self._refusals:
             await self._say(self._refusals.popleft())
 

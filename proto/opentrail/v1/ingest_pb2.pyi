@@ -229,6 +229,7 @@ class Welcome(google.protobuf.message.Message):
     ACKNOWLEDGED_THROUGH_FIELD_NUMBER: builtins.int
     BATCH_MAX_BYTES_FIELD_NUMBER: builtins.int
     WINDOW_FIELD_NUMBER: builtins.int
+    ARCHIVED_THROUGH_FIELD_NUMBER: builtins.int
     protocol: builtins.int
     log_id: builtins.str
     acknowledged_through: builtins.int
@@ -236,6 +237,8 @@ class Welcome(google.protobuf.message.Message):
     batch_max_bytes: builtins.int
     window: builtins.int
     """batches that may be unacknowledged"""
+    archived_through: builtins.int
+    """as in Acknowledge"""
     @property
     def follows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """logs that this one was rebuilt from"""
@@ -249,8 +252,9 @@ class Welcome(google.protobuf.message.Message):
         acknowledged_through: builtins.int = ...,
         batch_max_bytes: builtins.int = ...,
         window: builtins.int = ...,
+        archived_through: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["acknowledged_through", b"acknowledged_through", "batch_max_bytes", b"batch_max_bytes", "follows", b"follows", "log_id", b"log_id", "protocol", b"protocol", "window", b"window"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["acknowledged_through", b"acknowledged_through", "archived_through", b"archived_through", "batch_max_bytes", b"batch_max_bytes", "follows", b"follows", "log_id", b"log_id", "protocol", b"protocol", "window", b"window"]) -> None: ...
 
 Global___Welcome: typing_extensions.TypeAlias = Welcome
 
@@ -259,13 +263,17 @@ class Acknowledge(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     THROUGH_FIELD_NUMBER: builtins.int
+    ARCHIVED_THROUGH_FIELD_NUMBER: builtins.int
     through: builtins.int
+    archived_through: builtins.int
+    """all events of batches up to here are in the archive"""
     def __init__(
         self,
         *,
         through: builtins.int = ...,
+        archived_through: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["through", b"through"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["archived_through", b"archived_through", "through", b"through"]) -> None: ...
 
 Global___Acknowledge: typing_extensions.TypeAlias = Acknowledge
 

@@ -435,7 +435,7 @@ def test_only_records_between_two_positions_are_read_when_asked_so(tmp_path: Pat
         ]
         if entry.last_position <= after or entry.first_position > through:
             path.write_bytes(b"would fail if it were opened")
-    found = rig.reader.catalog.all_records(after, through, rig.log.log_id)
+    found = rig.reader.catalog.all_records(after, through, {rig.log.log_id})
     assert [record.position for _, record in found] == everything[5:14]
 
 
