@@ -42,9 +42,11 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
-async def run_agent(settings: AgentSettings, stop: asyncio.Event, clock: Clock) -> None:
+async def run_agent(
+    settings: AgentSettings, stop: asyncio.Event, clock: Clock, metrics: Metrics | None = None
+) -> None:
     """Follow, keep and ship until `stop`; raises what made a stage fail."""
-    metrics = Metrics(clock)
+    metrics = metrics or Metrics(clock)
     keeps = settings.ship.release == "archived"
     where = settings.spool_directory
     async with open_spool(settings.spool, where, clock, metrics, keeps=keeps) as spool:

@@ -24,17 +24,19 @@ from opentrail_aggregator.identity.commands import add_commands
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.rebuild.command import add_command as add_rebuild
 from opentrail_aggregator.rebuild.remains import may_start
-from opentrail_aggregator.supervise.child import ChildSpec
+from opentrail_aggregator.supervise.child import ChildSpec, Ended
 from opentrail_aggregator.supervise.lock import acquire_lock
 from opentrail_aggregator.supervise.parent import die_with_parent
+from opentrail_aggregator.supervise.reload import Reloader
 from opentrail_aggregator.supervise.report import Report
-from opentrail_aggregator.supervise.runner import Publisher, run_process
+from opentrail_aggregator.supervise.runner import Publisher, Reloadable, run_process
 from opentrail_aggregator.supervise.supervisor import Supervisor
 from opentrail_aggregator.version import VERSION
 
 STOP_SECONDS = 7.0
 """What the roles get to end in order: within the ten seconds that everything gets."""
 
+_log = logging.getLogger(__name__)
 _LEAN = {
     # One arena per thread is memory for speed that these processes do not need.
     "MALLOC_ARENA_MAX": "2",
@@ -79,12 +81,26 @@ def _run(options: argparse.Namespace) -> int:
         metrics.increment("opentrail_process_restarts_total", 0, process="+".join(group))
     report = Report(clock, metrics)
     publisher = Publisher(home, [metrics], clock)
+    reloader = _reloader(options, settings, clock, metrics, report)
+
+    def on_end(ended: Ended, delay: float | None) -> None:
+        report.ended(ended, delay)
+        if reloader is not None:
+            reloader.ended(ended)
+
     supervisor = Supervisor(
-        [_child(group, options) for group in groups],
+        [_child(group, options, reloader) for group in groups],
         clock=clock,
         on_line=report.line,
-        on_end=report.ended,
+        on_end=on_end,
     )
+
+    def on_hangup(*_: object) -> None:
+        if reloader is not None:
+            reloader.asked = True
+            supervisor.wake()
+
+    signal.signal(signal.SIGHUP, on_hangup)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.request_stop())
     running = ",".join("+".join(group) for group in groups)
@@ -92,6 +108,8 @@ def _run(options: argparse.Namespace) -> int:
     while not supervisor.stopping:
         supervisor.turn(1.0)
         report.look(supervisor.children)
+        if reloader is not None:
+            reloader.look(supervisor)
         publisher.publish_if_due()
     report.say("stopping")
     supervisor.stop(STOP_SECONDS)
@@ -125,12 +143,35 @@ def _refuse_without_certificates(settings: AggregatorSettings) -> None:
             )
 
 
-def _child(group: tuple[str, ...], options: argparse.Namespace) -> ChildSpec:
+def _reloader(
+    options: argparse.Namespace,
+    settings: AggregatorSettings,
+    clock: SystemClock,
+    metrics: Metrics,
+    report: Report,
+) -> Reloader | None:
+    """What SIGHUP does; nothing where there is no file to read again."""
+    path = _file(options)
+    if path is None:
+        return None
+
+    def checked(candidate: Path) -> AggregatorSettings:
+        found = load(candidate, _overrides(options))
+        _refuse_without_certificates(found)
+        return found
+
+    place = settings.place.run / "config"
+    return Reloader(path, place, settings, checked, clock, metrics, report.say)
+
+
+def _child(
+    group: tuple[str, ...], options: argparse.Namespace, reloader: Reloader | None
+) -> ChildSpec:
     name = "+".join(group)
     argv = [sys.executable, "-m", "opentrail_aggregator", "role", name]
-    if options.config is not None:
-        argv += ["--config", str(options.config)]
-    if options.no_config:
+    if reloader is not None:
+        argv += ["--config", str(reloader.copy)]
+    elif options.no_config:
         argv.append("--no-config")
     for each in options.set:
         argv += ["--set", each]
@@ -153,7 +194,16 @@ def _role(options: argparse.Namespace) -> int:
             servers.append(SERVING[role](parts))
         else:
             roles.append(STEPPING[role](parts))
-    run_process(servers, roles, Publisher(home, list(by_role.values()), clock), clock)
+
+    async def reload() -> None:
+        for server in servers:
+            if isinstance(server, Reloadable):
+                try:
+                    await server.reload(_settings(options))
+                except OpenTrailError as error:
+                    _log.error("not taken up yet: %s", error)
+
+    run_process(servers, roles, Publisher(home, list(by_role.values()), clock), clock, reload)
     for lock in locks:
         lock.release()
     return 0
@@ -171,7 +221,22 @@ def _completion(options: argparse.Namespace) -> int:
     return 0
 
 
+def _file(options: argparse.Namespace) -> Path | None:
+    """The configuration file, if there is one."""
+    path: Path | None = options.config
+    if path is None and not options.no_config and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    return path
+
+
 def _settings(options: argparse.Namespace) -> AggregatorSettings:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    return load(_file(options), _overrides(options))
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, str]:
     overrides: dict[str, str] = {}
     for each in options.set:
         name, equals, value = each.partition("=")
@@ -180,13 +245,7 @@ def _settings(options: argparse.Namespace) -> AggregatorSettings:
         overrides[name] = value
     if getattr(options, "home", None):
         overrides["home"] = str(options.home)
-    path: Path | None = options.config
-    if path is None and not options.no_config and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
-    )
-    return load(path, overrides)
+    return overrides
 
 
 def _parser() -> argparse.ArgumentParser:

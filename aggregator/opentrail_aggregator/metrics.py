@@ -43,6 +43,7 @@ MetricName = Literal[
     "opentrail_consolidate_conflicts_total",  # other content under a held event's id
     "opentrail_consolidate_ids",  # event ids held to tell copies
     "opentrail_consolidate_damaged_total",  # log positions that could not be read
+    "opentrail_agents_silent",  # agents that nothing was heard of for five minutes
     "opentrail_consolidate_lag_seconds",  # age of the oldest frame without a verdict
     "opentrail_quarantine_items_total",  # {reason}: items put into quarantine
     # index
@@ -81,6 +82,7 @@ MetricName = Literal[
     "opentrail_api_audit_refusals_total",  # {code}: items of PutAuditEvents that were refused
     "opentrail_enrolments_total",  # {outcome}: join tokens shown, taken or refused
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
+    "opentrail_config_reloads_total",  # {outcome}: configurations read again by SIGHUP
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
     "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent
     "opentrail_role_started_seconds",  # when it started, seconds since 1970

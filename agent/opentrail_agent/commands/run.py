@@ -13,6 +13,8 @@ from opentrail_agent.config import DEFAULT_PATH, AgentSettings
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
 from opentrail_agent.logs import set_up_logs
 from opentrail_agent.memory import keep_freed_memory
+from opentrail_agent.metrics import Metrics
+from opentrail_agent.reload import Reloading
 
 _log = logging.getLogger(__name__)
 
@@ -32,15 +34,22 @@ def run(options: argparse.Namespace) -> int:
     set_up_logs(settings.logging.level, settings.logging.format)
     keep_freed_memory()
     log_settings(settings)
-    asyncio.run(_run(settings))
+    asyncio.run(_run(settings, options))
     _log.info("stopped; the next start goes on from here")
     return 0
 
 
-async def _run(settings: AgentSettings) -> None:
+async def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    await run_agent(settings, stop, SystemClock())
+    clock = SystemClock()
+
+    async def run_once(found: AgentSettings, leave: asyncio.Event, metrics: Metrics) -> None:
+        await run_agent(found, leave, clock, metrics)
+
+    reloading = Reloading(settings, lambda: settings_of(options), run_once, clock, Metrics(clock))
+    reloading.on_hangup()
+    await reloading.run(stop)
 
 
 def log_settings(settings: AgentSettings) -> None:

@@ -17,9 +17,9 @@ from opentrail_aggregator.api.inbox import Inbox
 from opentrail_aggregator.api.own_record import AGENT
 from opentrail_aggregator.api.times import iso_time
 from opentrail_aggregator.consolidate.agents import Agent, AgentsTable, AgentsView
+from opentrail_aggregator.consolidate.silence import UNHEARD_SECONDS
 from opentrail_aggregator.home import Home
 
-UNHEARD_SECONDS = 300.0
 _SECOND = 1_000_000_000
 
 

@@ -25,10 +25,12 @@ BLOCKING = frozenset(
 """Problems of ingest while which agents cannot send; others are worth telling and stop nothing."""
 SUPERVISOR = "supervisor"
 ALARMS = (
+    "agents.",
     "alarm.",
     "archive.log_gap",
     "archive.retention",
     "api.audit",
+    "config.reload",
     "consolidate.damaged",
     "consolidate.found",
     "consolidate.unopened",

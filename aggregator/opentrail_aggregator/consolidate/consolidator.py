@@ -30,6 +30,7 @@ from opentrail_aggregator.consolidate.foreign import ForeignEvents, Submit
 from opentrail_aggregator.consolidate.judge import Judged, judge, judge_unreadable
 from opentrail_aggregator.consolidate.policy import Policy
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
+from opentrail_aggregator.consolidate.silence import tell_silence
 from opentrail_aggregator.consolidate.stores import Stores
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
@@ -90,6 +91,7 @@ class Consolidator:
         """Read and not judged yet."""
         self._policy = Policy()
         self._checkpoint_at = clock.monotonic()
+        self._silence_at = float("-inf")
         self._retry_at = 0.0
 
     def step(self) -> bool:
@@ -285,7 +287,17 @@ class Consolidator:
             lag = max(0.0, (self._clock.now_ns() - last.appended_at_ns) / 1e9)
         self._metrics.set("opentrail_consolidate_lag_seconds", lag)
 
+    def _tell_silence(self, stores: Stores) -> None:
+        """Once a second, and only when everything that was said has been heard."""
+        now = self._clock.monotonic()
+        if now - self._silence_at < CHECKPOINT_SECONDS or self._ahead:
+            return
+        if self._log.durable_position() <= stores.position:
+            self._silence_at = now
+            tell_silence(stores.table, self._clock.now_ns(), self._metrics)
+
     def _checkpoint(self, stores: Stores) -> None:
+        self._tell_silence(stores)
         now = self._clock.monotonic()
         if now - self._checkpoint_at >= CHECKPOINT_SECONDS:
             self._checkpoint_at = now

@@ -64,6 +64,8 @@ class Child:
         self.start_at: float | None = 0.0
         """By the monotonic clock: when to start it; None while it runs or is not wanted."""
         self.started_at = 0.0
+        self.kill_at: float | None = None
+        """It is being replaced: its end is no failure, and comes by this moment."""
         self.pidfd = -1
         self._on_line = on_line
         self._process: subprocess.Popen[bytes] | None = None

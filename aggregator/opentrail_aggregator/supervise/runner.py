@@ -13,16 +13,22 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from opentrail.clock import Clock
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
 
+if TYPE_CHECKING:
+    from opentrail_aggregator.config import AggregatorSettings
+
 IDLE_SECONDS = 0.025
 PUBLISH_SECONDS = 1.0
 _log = logging.getLogger(__name__)
+
+Reload = Callable[[], Coroutine[object, object, None]]
+"""What SIGHUP makes a process do."""
 
 
 class SteppingRole(Protocol):
@@ -47,6 +53,13 @@ class ServingRole(Protocol):
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`; returning earlier is a fault."""
         ...
+
+
+@runtime_checkable
+class Reloadable(Protocol):
+    """A server that takes some settings up while it runs."""
+
+    async def reload(self, settings: "AggregatorSettings") -> None: ...
 
 
 class RoleEndedError(Exception):
@@ -101,6 +114,7 @@ async def run_servers(
     roles: Sequence[SteppingRole],
     publisher: Publisher,
     clock: Clock,
+    reload: Reload | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; the steps of `roles` run beside in a thread."""
     stop = asyncio.Event()
@@ -109,6 +123,8 @@ async def run_servers(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as group:
+        if reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, lambda: group.create_task(reload()))
         serving = [group.create_task(_serve(server, stop), name=server.name) for server in servers]
         background = [group.create_task(_publish(publisher, clock), name="publish")]
         if roles:
@@ -130,11 +146,12 @@ def run_process(
     roles: Sequence[SteppingRole],
     publisher: Publisher,
     clock: Clock,
+    reload: Reload | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT; raises what a role raised."""
     if servers:
         try:
-            asyncio.run(run_servers(servers, roles, publisher, clock))
+            asyncio.run(run_servers(servers, roles, publisher, clock, reload))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None  # The first is what made the others end.
         return

@@ -17,6 +17,9 @@ from opentrail_aggregator.supervise.child import Child, ChildSpec, Ended
 FATAL_EXIT_CODES = frozenset({78})
 """Wrong configuration: starting again cannot help, so everything ends with this code."""
 
+REPLACE_SECONDS = 7.0
+"""How long a process that is replaced may take to end."""
+
 
 class Supervisor:
     """Keeps `specs` running until told to stop.
@@ -38,10 +41,28 @@ class Supervisor:
         """Set when everything has to end because one process cannot be helped."""
         self._clock = clock
         self._on_end = on_end
+        self.forgives = False
+        """Whether a wrong configuration ends one process only, because another is at hand."""
         self._stopping = False
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
+
+    def restart(self) -> None:
+        """End all processes and start each again as soon as it has ended."""
+        kill_at = self._clock.monotonic() + REPLACE_SECONDS
+        for child in self.children:
+            if child.pid is None:
+                child.start_at = self._clock.monotonic()
+                continue
+            child.kill_at = kill_at
+            child.signal(signal.SIGTERM)
+            child.signal(signal.SIGCONT)
+
+    def wake(self) -> None:
+        """End the present wait; may be called from a signal handler."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
 
     def request_stop(self) -> None:
         """Make `stopping` true and end the present wait; may be called from a signal handler."""
@@ -63,6 +84,8 @@ class Supervisor:
         """Start what is due, then wait at most `wait_seconds` for something to happen."""
         now = self._clock.monotonic()
         for child in self.children:
+            if child.kill_at is not None and child.pid and child.kill_at <= now:
+                child.signal(signal.SIGKILL)
             if child.start_at is not None and not self._stopping:
                 if child.start_at <= now:
                     self._start(child)
@@ -125,7 +148,10 @@ class Supervisor:
     def _plan(self, child: Child, ended: Ended) -> None:
         if self._stopping:
             return
-        if ended.code in FATAL_EXIT_CODES:
+        if child.kill_at is not None:
+            child.kill_at, child.start_at = None, self._clock.monotonic()
+            return
+        if ended.code in FATAL_EXIT_CODES and not self.forgives:
             self.exit_code = ended.code
             child.start_at = None
             self._on_end(ended, None)
