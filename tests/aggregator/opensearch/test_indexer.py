@@ -156,3 +156,19 @@ def test_no_cluster_costs_a_sentence_in_health_and_no_event(
     room.run()
     assert room.found() == ["a"]
     assert room.problems() == {}
+
+
+def test_a_cluster_whose_disks_are_gone_is_filled_anew_when_the_cursor_is_removed(
+    make: Make, opensearch_node: OpenSearchNode
+) -> None:
+    room = make()
+    room.send(("a", 10), ("b", DAY), ("old", 95 * DAY))
+    room.run()
+    room.indexer.close()
+    opensearch_node.clear()
+    (room.home.log / "cursors" / "opensearch").unlink()
+    room.start()
+    room.run()
+    assert room.found() == ["a", "b"]
+    assert room.balance() == (3, 3)
+    assert room.figures().missing == 0
