@@ -29,11 +29,14 @@ class Scale:
     sustained_seconds: float
     backlog_bytes: int
     runs: int
+    searched_events: int
+    questions: int
+    rebuilt_events: int
 
 
-FULL = Scale("full", 1_000_000, 60, 600, 5_000_000_000, 3)
-QUICK = Scale("quick", 300_000, 20, 60, 500_000_000, 1)
-SMALL = Scale("small", 20_000, 5, 10, 30_000_000, 1)
+FULL = Scale("full", 1_000_000, 60, 600, 5_000_000_000, 3, 5_000_000, 1_000, 1_000_000)
+QUICK = Scale("quick", 300_000, 20, 60, 500_000_000, 1, 500_000, 300, 200_000)
+SMALL = Scale("small", 20_000, 5, 10, 30_000_000, 1, 20_000, 60, 30_000)
 SCALES = {each.name: each for each in (FULL, QUICK, SMALL)}
 
 

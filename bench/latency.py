@@ -29,13 +29,17 @@ PROBES = 4
 
 
 @contextlib.contextmanager
-def installed(*watch: str) -> Iterator[Installation]:
-    """`opentrail up` in a folder that is gone afterwards, with the product's own settings."""
+def installed(
+    *watch: str, environment: dict[str, str] | None = None
+) -> Iterator[Installation]:
+    """`opentrail up` in a folder that is gone afterwards, with the product's own settings unless
+    `environment` says otherwise."""
     directory = Path(tempfile.mkdtemp(prefix="opentrail-bench-"))
     installation = Installation(directory)
     try:
         installation.start(
-            *(pattern.replace("@", str(directory)) for pattern in watch), environment=PRODUCT
+            *(pattern.replace("@", str(directory)) for pattern in watch),
+            environment=environment or PRODUCT,
         )
         yield installation
     finally:

@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.corpus import records
@@ -36,8 +36,9 @@ class Lines:
             by = line.index(b'"eventID":"') + 11
             self._parts.append((line[:at], line[at + 20 : by], line[by + 36 :] + b"\n"))
 
-    def make(self, first: int, count: int) -> bytes:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    def make(self, first: int, count: int, age_seconds: int = 0) -> bytes:
+        then = datetime.now(UTC) - timedelta(seconds=age_seconds)
+        now = then.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
         parts = self._parts
         return b"".join(
             b"".join((a, now, b, b"0be0c4e5-0000-4000-a000-%012x" % number, c))

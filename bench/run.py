@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 
-from bench import latency, pairs, sustained, weight
+from bench import latency, lookup, pairs, rebuild, search, sustained, weight
 from bench.figures import FULL, SCALES, Figure, Measure, table
 from bench.machine import describe
 
@@ -21,6 +21,9 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "ack": ("acknowledgement after fsync at 10,000 events/s", latency.acknowledged),
     "found": ("written line -> found at 2,000 events/s, the aggregator's memory", latency.found),
     "sustained": ("ten minutes at 10,000 events/s, every event then found", sustained.run),
+    "search": ("questions over HTTP, 5 million events in 90 days", search.run),
+    "lookup": ("LookupEvents, signed, by EventId and by Username within one day", lookup.run),
+    "rebuild": ("the embedded index made anew from the archive", rebuild.run),
     "memory": ("the agent's memory, also on a 50 MB single-line .gz", weight.agent_memory),
     "idle": ("an agent with nothing to do, with one file and with a thousand", weight.idle),
     "start": ("start with a 5 GB backlog", weight.start),

@@ -9,7 +9,7 @@ begins anew. While it runs, the log keeps what it still has to read.
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from opentrail.clock import Clock
@@ -98,7 +98,12 @@ class Rebuild:
         archive: ArchiveSource | None = None,
     ) -> None:
         self._home = home
-        self._settings = settings.index
+        # Nobody waits for a single event here, and few large segments are read and merged least.
+        self._settings = replace(
+            settings.index,
+            commit_seconds=settings.index.commit_max_seconds,
+            late_memory_bytes=settings.index.memory_bytes,
+        )
         self._clock = clock
         self._source = source
         self._archive = archive
