@@ -88,6 +88,7 @@ def _archive(parts: Parts) -> SteppingRole:
     from opentrail_aggregator.digest.digester import Digester
     from opentrail_aggregator.digest.inbox import Inbox
     from opentrail_aggregator.digest.keys import FileKeys
+    from opentrail_aggregator.digest.requests import request_end
     from opentrail_aggregator.digest.role import ArchiveWithDigests, beginnings_of
     from opentrail_aggregator.ingest.control import ControlClient
     from opentrail_aggregator.wal.disk_reader import open_reader
@@ -109,6 +110,8 @@ def _archive(parts: Parts) -> SteppingRole:
         account=settings.install.account,
         home_region=settings.install.home_region,
         on_delivered=inbox.take_note,
+        on_stopped=lambda trail, at_ns: request_end(home, trail, at_ns),
+        indexes=settings.indexes,
         held_bytes=log.backlog_bytes,
     )
     digester = Digester(

@@ -11,6 +11,7 @@ from opentrail_aggregator.archive.catalog import Catalog
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.open_archive import open_destination
+from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.consolidate.verdict import Group
 from opentrail_aggregator.index.archived import ArchivedEvent
@@ -25,7 +26,8 @@ def destination_of(settings: AggregatorSettings) -> Destination:
 
 def catalog_of(settings: AggregatorSettings) -> Catalog:
     """What lies there."""
-    return Catalog(destination_of(settings), settings.archive.prefix)
+    home, prefix = settings.place, settings.archive.prefix
+    return Catalog(destination_of(settings), prefix, lambda: roots_of(home, prefix))
 
 
 class ArchivedEvents:

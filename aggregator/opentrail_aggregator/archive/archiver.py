@@ -15,8 +15,9 @@ from opentrail.clock import Clock
 from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
 from opentrail.segment.frame import Damage
+from opentrail_aggregator.archive.changing import Changing, OnStopped
 from opentrail_aggregator.archive.cutter import ChainHead, Cutter, Order
-from opentrail_aggregator.archive.deliverer import Deliverer, OnDelivered
+from opentrail_aggregator.archive.deliverer import Deliverer, OnDelivered, has_room
 from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.gather import Piece, gather, global_position
@@ -24,15 +25,17 @@ from opentrail_aggregator.archive.gzip_member import FRAME_BYTES, OBJECT_MAX_BYT
 from opentrail_aggregator.archive.marks import Marks
 from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.archive.parts import SIZE, OpenPart, Settling
+from opentrail_aggregator.archive.publishing import Publishing
 from opentrail_aggregator.archive.reporters import Reporters
 from opentrail_aggregator.archive.retention import Retention
 from opentrail_aggregator.archive.sealer import Sealer
-from opentrail_aggregator.archive.seals import SEAL_FRAME, AppendControl, cut_name, orders_of
+from opentrail_aggregator.archive.seals import AppendControl, cut_name, orders_in
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.archive.staging.merge import Merge, neighbours_to_merge
 from opentrail_aggregator.archive.staging.store import Staging
 from opentrail_aggregator.archive.state import encode_state, restore_state
 from opentrail_aggregator.archive.trails import DEFAULT_ACCOUNT, DEFAULT_HOME_REGION, Trails
+from opentrail_aggregator.archive.unselected import Unselected
 from opentrail_aggregator.archive.watermark import Watermark
 from opentrail_aggregator.consolidate.joined import read_joined
 from opentrail_aggregator.consolidate.verdict import Verdict, VerdictReader
@@ -42,12 +45,10 @@ from opentrail_aggregator.wal.cursors import Cursors
 from opentrail_aggregator.wal.lineage import read_lineage
 from opentrail_aggregator.wal.log import LogEntry, LogReader
 
-CURSOR = "archive"
 READ_BYTES = 512 * 1024
 STEP_SECONDS = 0.05
 DECIDE_SECONDS = 1.0
 GAP_PROBLEM = "archive.log_gap"
-BACKLOG_PROBLEM = "archive.backlog"
 VERDICTS_PROBLEM = "archive.verdicts"
 _RATIO = 0.2
 """Compressed to uncompressed before any batch was seen."""
@@ -57,7 +58,8 @@ _DONE = object()
 class Archiver:
     """See above. `append_control` puts seals into the log; without it nothing is ever due.
 
-    `held_bytes` says what the log holds on disk behind a position.
+    `held_bytes` says what the log holds on disk behind a position; `indexes` are the cursors of
+    those that need every event.
     """
 
     name = "archive"
@@ -78,6 +80,8 @@ class Archiver:
         home_region: str = DEFAULT_HOME_REGION,
         object_max_bytes: int = OBJECT_MAX_BYTES,
         on_delivered: OnDelivered | None = None,
+        on_stopped: OnStopped | None = None,
+        indexes: Collection[str] = (),
         held_bytes: Callable[[int], int] = lambda _: 0,
         files: Files = DISK,
     ) -> None:
@@ -97,6 +101,10 @@ class Archiver:
         self._reporters = Reporters(settings.import_idle)
         self._chains: dict[str, ChainHead] = {}
         self._marks = Marks()
+        self._unselected = Unselected()
+        self._changing = Changing(self.trails, metrics, on_stopped)
+        self._indexes = indexes
+        self._publishing: Publishing | None = None
         self._folder = DeliveryFolder(home.staging, files)
         self._deliverer = Deliverer(
             self._destination, self._folder, clock, metrics, settings.s3.workers, on_delivered
@@ -104,7 +112,6 @@ class Archiver:
         self._retention = Retention(home, settings, self._destination, clock, metrics, files)
         self._staging: Staging | None = None
         self._cutter: Cutter | None = None
-        self._cursors: Cursors | None = None
         self._entries: deque[tuple[LogEntry, Verdict]] = deque()
         self._cutting: Iterator[Delivery | None] | None = None
         self._orders: deque[Order] = deque()
@@ -112,7 +119,6 @@ class Archiver:
         self._position = 0
         self._kept_total = 0
         self._cut_since_checkpoint = False
-        self._published = -1
         self._checkpoint_at = clock.monotonic()
         self._decide_at = 0.0
         self._merge: Merge | None = None
@@ -156,12 +162,15 @@ class Archiver:
             return False  # Ingest has not made the log yet.
         staging = Staging(self._home.staging, log_id, self._files)
         self._folder.prepare()
-        self._cursors = Cursors(self._home.log / "cursors", log_id, self._files)
+        self._publishing = Publishing(
+            Cursors(self._home.log / "cursors", log_id, self._files), self._indexes
+        )
         self._position = staging.position
         if staging.state:
             self._kept_total = restore_state(
-                staging.state, self._chains, self.trails, self._reporters, self._marks
-            )
+                staging.state, self._chains, self.trails, self._reporters, self._marks,
+                self._unselected,
+            )  # fmt: skip
         self._cutter = Cutter(
             staging, self._folder, self.trails, self._reporters, self._chains, self._files,
             self.settings.gzip_level, self._marks,
@@ -179,22 +188,15 @@ class Archiver:
     def _state(self) -> dict[str, Any]:
         return encode_state(
             self._kept_total, self._through(part.first for part in self.open_parts()),
-            self._chains, self.trails, self._reporters, self._marks,
+            self._chains, self.trails, self._reporters, self._marks, self._unselected,
+            self.open_parts(),
         )  # fmt: skip
 
     # Reading.
 
     def _has_room(self) -> bool:
-        if self._deliverer.stored_bytes <= self.settings.staged_max:
-            self._metrics.healed(BACKLOG_PROBLEM)
-            return True
-        self._metrics.problem(
-            BACKLOG_PROBLEM,
-            f"{self._deliverer.stored_bytes} bytes wait for {self._destination.bucket} (limit "
-            f"archive.staged_max {self.settings.staged_max}): the log is not read until they are "
-            "delivered",
-        )
-        return False
+        waiting, limit = self._deliverer.stored_bytes, self.settings.staged_max
+        return has_room(waiting, limit, self._destination.bucket, self._metrics)
 
     def _read_on(self) -> bool:
         assert self._staging is not None
@@ -226,20 +228,25 @@ class Archiver:
         self._marks.note(entry.position, entry.appended_at_ns)
         control = self._reporters.observe(entry)
         if control is not None:
-            self.trails.observe(control)
-            if control.get("type") == SEAL_FRAME:
-                self._orders.extend(orders_of(entry, control))
+            self.trails.observe(control, verdict.kept_total)
+            self._orders.extend(orders_in(entry, control))
+            self._orders.extend(self._changing.read(entry, control, self.open_parts()))
+            if self._orders:
                 self._ordered_at = (entry.position, verdict.kept_total)
                 return
+            self._changing.apply(verdict.kept_total)
         elif entry.is_batch:
             self._marks.note_batch(entry.agent, entry.epoch, entry.position, entry.sequence)
             self._payload_bytes += len(entry.payload)
             imported = live = False
-            for place, piece in enumerate(gather(entry, verdict, self.trails)):
+            gathered = gather(entry, verdict, self.trails)
+            for place, piece in enumerate(gathered.pieces):
                 imported |= bool(piece.importer)
                 live |= not piece.importer
                 self._raw_bytes += piece.slice.raw_bytes
                 self._add(entry, piece, place)
+            self.trails.count(gathered.kept, gathered.taken)
+            self._unselected.note(entry.position, gathered.unselected)
             self._reporters.note_batch(entry, imported, live)
         self._position, self._kept_total = entry.position, verdict.kept_total
 
@@ -301,6 +308,7 @@ class Archiver:
         if self._cutting is None and not self._orders and self._ordered_at is not None:
             self._position, self._kept_total = self._ordered_at
             self._ordered_at = None
+            self._changing.apply(self._kept_total)
 
     # Deciding, saving, tidying.
 
@@ -329,13 +337,11 @@ class Archiver:
             return True
         if due and self._position == self._staging.position:
             self._checkpoint_at = monotonic
-            if self.archived_through() != self._published:
-                self._publish()
+            self._publish(again=False)
         return self._merge_on()
 
     def _checkpoint(self) -> None:
         assert self._staging is not None
-        assert self._cursors is not None
         self._checkpoint_at = self._clock.monotonic()
         self._cut_since_checkpoint = False
         if self._position <= self._staging.position:
@@ -344,15 +350,11 @@ class Archiver:
         crash_point("archive.cursor")
         self._publish()
 
-    def _publish(self) -> None:
+    def _publish(self, again: bool = True) -> None:
         """Tell the log how far this reader is, and what is delivered of it."""
-        assert self._staging is not None
-        assert self._cursors is not None
-        self._published = self.archived_through()
-        # Every kept event is selected by the one trail there is, so what is archived can be had
-        # again from the archive.
-        state = {"archived_through": self._published, "recoverable_through": self._published}
-        self._cursors.commit(CURSOR, self._staging.position, state)
+        through, publishing = self.archived_through(), self._publishing
+        if self._staging and publishing and (again or through != publishing.archived_through):
+            publishing.publish(self._staging.position, through, self._unselected)
 
     def _merge_on(self) -> bool:
         assert self._staging is not None

@@ -6,7 +6,8 @@ its log position, for consolidate, when the log no longer holds it.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from opentrail_aggregator.archive.manifest import (
     decode_manifest,
     decode_summary,
 )
+from opentrail_aggregator.archive.once import Once
 from opentrail_aggregator.archive.staging.slices import undeltas
 from opentrail_aggregator.consolidate.verdict import Group
 
@@ -56,27 +58,31 @@ class ArchivedRecord:
 
 
 class Catalog:
-    """A reader of one bucket."""
+    """A reader of one bucket. `roots` are where in it objects lie (`roots_of`), asked each time;
+    without it, below the prefix."""
 
-    def __init__(self, destination: Destination, prefix: str = "") -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        prefix: str = "",
+        roots: Callable[[], Collection[str]] | None = None,
+    ) -> None:
         self.destination = destination
         self.root = f"{prefix}/AWSLogs/" if prefix else "AWSLogs/"
+        self._roots = roots or (lambda: (self.root,))
         self._last: tuple[str, list[bytes]] = ("", [])
         self._places = _Places(self)
 
     def listed(self, account: str = "", folder: str = "", region: str = "") -> Iterator[Listed]:
         """Keys of log objects and manifests in order; a given part narrows it from the left."""
-        prefix = self.root
-        for part in (account, folder, region):
-            if not part:
-                break
-            prefix += f"{part}/"
-        for each in self.destination.list(prefix):
-            parts = read_key(each.key)
-            if parts is None:
-                continue
-            if (not folder or parts.folder == folder) and (not region or parts.region == region):
-                yield each
+        wanted = "".join(f"{part}/" for part in _leading(account, folder, region))
+        for root in sorted(self._roots()):
+            for each in self.destination.list(root + wanted):
+                parts = read_key(each.key)
+                if parts is None or f"{parts.root}/" != root:
+                    continue
+                if folder in ("", parts.folder) and region in ("", parts.region):
+                    yield each
 
     def manifest_keys(self, account: str = "", region: str = "") -> Iterator[str]:
         """Keys of manifests in order."""
@@ -122,23 +128,30 @@ class Catalog:
     ) -> Iterator[tuple[Manifest, ArchivedRecord]]:
         """Every record in order of cutting, one object in memory; for rebuilding an index.
 
+        What several trails delivered comes once: of the trail that counts it.
+
         With `log_ids`, of those logs only those at global positions behind `after` and not behind
         `through`: objects that hold none of them are not opened. Other logs' records all come.
         Objects delivered before `removed_before_ns` were removed by archive.retention.
         """
         order = []
+        once = Once(self.manifest)
         for key in self.manifest_keys():
             found = self.summary(key)
             if found.cut.delivered_at_ns < removed_before_ns:
                 continue
+            once.know(key, found)
             order.append((found.cut.delivered_at_ns, found.trail, found.sequence, key))
         for _, _, _, key in sorted(order):
             manifest = self.manifest(key)
             bounded = manifest.log_id in log_ids
             for entry in manifest.objects:
-                if bounded and not _overlaps(entry, after, through):
+                if once.is_nothing(entry) or (bounded and not _overlaps(entry, after, through)):
                     continue
+                repeated = once.elsewhere(manifest, entry)
                 for record in self.records(entry):
+                    if record.position in repeated:
+                        continue
                     if not bounded or _is_between(record.position, after, through):
                         yield manifest, record
 
@@ -205,6 +218,11 @@ class _Places:
             for first, last, key, place in self._by_hour.get((account, hour_text(hour)), [])
             if first <= position <= last
         ]
+
+
+def _leading(*parts: str) -> list[str]:
+    """Those before the first empty one."""
+    return list(itertools.takewhile(bool, parts))
 
 
 def _overlaps(entry: ObjectEntry, after: int, through: int | None) -> bool:

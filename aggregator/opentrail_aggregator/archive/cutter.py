@@ -115,6 +115,7 @@ class Cutter:
             sequence=manifest.sequence,
             objects=objects,
             manifest=staged_manifest,
+            validates=trail.validates,
         )
         self._folder.commit(delivery)
         self.adopt(delivery, parts)
@@ -165,6 +166,7 @@ class Cutter:
                 self.staging.log_id, trail.arn, key.account, key.region, key.hour, key.folder,
                 part.first, part.last,
             ),
+            trail.organization,
         )  # fmt: skip
         entry = ObjectEntry(
             key=object_name,
@@ -183,7 +185,7 @@ class Cutter:
             complete=not missing,
             missing=missing,
         )
-        return _staged(object_name, file, member), entry
+        return _staged(object_name, file, member, trail), entry
 
     def _manifest(
         self,
@@ -236,10 +238,11 @@ class Cutter:
             output.datasync()
         finally:
             output.close()
-        return _staged(manifest_key(trail.prefix, manifest), file, member)
+        key = manifest_key(trail.prefix, manifest, trail.organization)
+        return _staged(key, file, member, trail)
 
 
-def _staged(key: str, file: str, member: Member) -> StagedObject:
+def _staged(key: str, file: str, member: Member, trail: Trail) -> StagedObject:
     return StagedObject(
         key=key,
         file=file,
@@ -247,4 +250,5 @@ def _staged(key: str, file: str, member: Member) -> StagedObject:
         bytes=member.bytes,
         stored_bytes=member.stored_bytes,
         metadata={METADATA_SHA256: member.sha256, METADATA_BYTES: str(member.bytes)},
+        kms_key_id=trail.kms_key_id,
     )

@@ -21,6 +21,7 @@ from opentrail_aggregator.archive.destination import (
 from opentrail_aggregator.metrics import Metrics
 
 PROBLEM = "archive.destination"
+BACKLOG_PROBLEM = "archive.backlog"
 FOREIGN_PROBLEM = "archive.foreign"
 PAUSE_FIRST_SECONDS = 0.5
 PAUSE_MAX_SECONDS = 10.0
@@ -216,3 +217,16 @@ class Deliverer:
         if not self._queue:
             return 0.0
         return max(0.0, (self._clock.now_ns() - self._queue[0].delivery.staged_at_ns) / 1e9)
+
+
+def has_room(stored_bytes: int, staged_max: int, bucket: str, metrics: Metrics) -> bool:
+    """Whether more may be staged while so much waits."""
+    if stored_bytes <= staged_max:
+        metrics.healed(BACKLOG_PROBLEM)
+        return True
+    metrics.problem(
+        BACKLOG_PROBLEM,
+        f"{stored_bytes} bytes wait for {bucket} (limit archive.staged_max {staged_max}): the log "
+        "is not read until they are delivered",
+    )
+    return False

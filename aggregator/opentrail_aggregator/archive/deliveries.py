@@ -30,10 +30,14 @@ class StagedObject(msgspec.Struct, kw_only=True):
     bytes: int
     stored_bytes: int
     metadata: dict[str, str] = {}
+    kms_key_id: str = ""
+    """Of the trail, to encrypt it with at the destination."""
 
     @property
     def info(self) -> ObjectInfo:
-        return ObjectInfo(self.sha256, self.bytes, self.stored_bytes, self.metadata)
+        return ObjectInfo(
+            self.sha256, self.bytes, self.stored_bytes, self.metadata, kms_key_id=self.kms_key_id
+        )
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -52,6 +56,8 @@ class Delivery(msgspec.Struct, kw_only=True):
     sequence: int
     objects: list[StagedObject]
     manifest: StagedObject
+    validates: bool = True
+    """It goes into a digest."""
 
     @property
     def stored_bytes(self) -> int:
@@ -87,9 +93,7 @@ class DeliveryFolder:
 
     def commit(self, delivery: Delivery) -> None:
         """Make the delivery durable; its files are already."""
-        self._files.replace(
-            self.path / f"{delivery.name}{_INTENT}", msgspec.json.encode(delivery)
-        )
+        self._files.replace(self.path / f"{delivery.name}{_INTENT}", msgspec.json.encode(delivery))
 
     def remove(self, delivery: Delivery) -> None:
         """It was delivered: forget it. The intent first: files without one mean nothing."""

@@ -63,6 +63,8 @@ class ObjectInfo:
     """User metadata (x-amz-meta-...), for example the signature of a digest."""
     content_type: str = CONTENT_TYPE
     content_encoding: str = CONTENT_ENCODING
+    kms_key_id: str = ""
+    """Where the destination can: encrypted with this key instead of what its settings say."""
 
 
 @dataclass(frozen=True, slots=True)

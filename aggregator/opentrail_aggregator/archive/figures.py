@@ -12,16 +12,27 @@ from typing import Any
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
 from opentrail_aggregator.archive.catalog import Catalog, split_records
-from opentrail_aggregator.archive.deliveries import DeliveryFolder
+from opentrail_aggregator.archive.deliveries import Delivery, DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.manifest import ManifestSummary
+from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.staging.store import read_current
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.wal.lineage import read_lineage
 
 FINDINGS_MAX = 100
+
+
+@dataclass(slots=True)
+class TrailFigures:
+    """kept = archived + unselected + pending, since the trail was made."""
+
+    kept: int
+    archived: int
+    unselected: int
+    pending: int
 
 
 @dataclass(slots=True)
@@ -46,13 +57,16 @@ class ArchiveFigures:
     """Stored, objects and manifests."""
     archived_through: int = 0
     """The frame through which every kept event is delivered."""
+    trails: "dict[str, TrailFigures]" = field(default_factory=dict)
+    """By ARN, each trail that there is."""
     findings: list[str] = field(default_factory=list)
     """What is missing or not as it was stored."""
 
     @property
     def is_sound(self) -> bool:
         """Nothing is missing and the room's own sum closes."""
-        return not self.findings and self.archived + self.pending == self.kept_total
+        done = self.archived + self.unselected + self.pending
+        return not self.findings and done == self.kept_total
 
 
 class ArchiveReader:
@@ -63,7 +77,7 @@ class ArchiveReader:
     ) -> None:
         self._home, self._files = home, files
         self._destination = destination
-        self.catalog = Catalog(destination, prefix)
+        self.catalog = Catalog(destination, prefix, lambda: roots_of(home, prefix, files))
         self._known: dict[str, ManifestSummary] = {}
         self._sizes: dict[str, int] = {}
 
@@ -104,6 +118,10 @@ class ArchiveReader:
         removed_counted = 0
         lineage = read_lineage(self._home.log, files=self._files)
         logs = lineage.log_ids | ({current.log_id} if current is not None else frozenset())
+        if current is not None:
+            own = [each for each in manifests.values() if each and each.log_id in logs]
+            under_way = [each for each in deliveries if each.manifest.key not in manifests]
+            _count_trails(figures, current.state, under_way, own, last)
         for summary in manifests.values():
             if summary is None:
                 continue
@@ -117,6 +135,8 @@ class ArchiveReader:
                 if ours and summary.cut.delivered_at_ns >= lineage.removed_before_ns:
                     figures.removed += counted
                 continue
+            if summary.cut.delivered_at_ns < lineage.removed_before_ns:
+                continue  # Retention removes it in its next pass.
             for entry in summary.objects:
                 fault = self._fault(entry.key, listed, entry.sha256, entry.events, recount)
                 if fault:
@@ -164,6 +184,38 @@ class ArchiveReader:
                 _find(figures, str(error))
                 return None
         return self._known[key]
+
+
+def _count_trails(
+    figures: ArchiveFigures,
+    state: dict[str, Any],
+    under_way: list[Delivery],
+    manifests: list[ManifestSummary],
+    last: int,
+) -> None:
+    """Each trail's own sum: events in its manifests, staged, and set aside."""
+    tallies = state.get("trails", {}).get("tallies", {})
+    opened = state.get("open_events", {})
+    for arn, (since, position, taken, unselected) in tallies.items():
+        begin = position << 16
+        archived = sum(
+            each.events
+            for each in manifests
+            if each.trail == arn and begin < each.cut.position <= last
+        )
+        pending = opened.get(arn, 0) + sum(
+            each.events for each in under_way if each.trail == arn and each.position <= last
+        )
+        kept = figures.kept_total - since
+        figures.trails[arn] = TrailFigures(kept, archived, unselected, pending)
+        # The first trail of a log that goes on with another's archive has that one's manifests too.
+        is_known = position > 0 or since == 0
+        if is_known and (archived + pending, taken + unselected) != (taken, kept):
+            _find(
+                figures,
+                f"{arn}: took {taken} of {kept} events and set {unselected} aside; its manifests "
+                f"hold {archived}, {pending} wait",
+            )
 
 
 def _check_heads(state: dict[str, Any], known: set[str], figures: ArchiveFigures) -> None:

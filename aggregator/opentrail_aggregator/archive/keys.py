@@ -1,8 +1,9 @@
 """Object keys and file names as CloudTrail's, and the names of buckets and prefixes.
 
-    [prefix/]AWSLogs/ACCOUNT/FOLDER/REGION/YYYY/MM/DD/ACCOUNT_FOLDER_REGION_YYYYMMDDTHHmmZ_UNIQUE.json.gz
-    [prefix/]AWSLogs/ACCOUNT/OpenTrail-Manifest/REGION/YYYY/MM/DD/ACCOUNT_OpenTrail-Manifest_..._UNIQUE.json.gz
+    ROOT/ACCOUNT/FOLDER/REGION/YYYY/MM/DD/ACCOUNT_FOLDER_REGION_YYYYMMDDTHHmmZ_UNIQUE.json.gz
+    ROOT/ACCOUNT/OpenTrail-Manifest/REGION/YYYY/MM/DD/ACCOUNT_OpenTrail-Manifest_..._UNIQUE.json.gz
 
+ROOT is [prefix/]AWSLogs, and [prefix/]AWSLogs/o-ORG for a trail of an organization.
 FOLDER is CloudTrail for management and data events, CloudTrail-NetworkActivity, CloudTrail-Insight
 or CloudTrail-Aggregated for the others. Stamp and day are those of the delivery, rounded up to five
 minutes, as every file of AWS has it: a reader that resumes by key order then never passes one by.
@@ -17,6 +18,8 @@ import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+
+from opentrail_aggregator.trails.trail import root_of_trail
 
 MANIFEST_FOLDER = "OpenTrail-Manifest"
 FOLDERS = {
@@ -37,12 +40,13 @@ _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 _SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@,:-]{1,255}", re.ASCII)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _UNIQUE = re.compile(r"[A-Za-z0-9]{16}", re.ASCII)
+_ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 UNIQUE_CHARACTERS = 16
 
 _LOG_KEY = re.compile(
-    r"(?:(?P<prefix>.+)/)?AWSLogs/(?P<account>[0-9]{12})/(?P<folder>[A-Za-z-]+)/"
+    r"(?P<root>(?:.+/)?AWSLogs(?:/o-[a-z0-9]+)?)/(?P<account>[0-9]{12})/(?P<folder>[A-Za-z-]+)/"
     r"(?P<region>[a-z0-9-]{1,40})/(?P<day>[0-9]{4}/[0-9]{2}/[0-9]{2})/"
     r"(?P=account)_(?P=folder)_(?P=region)_(?P<stamp>[0-9]{8}T[0-9]{4}Z)_"
     r"(?P<unique>[A-Za-z0-9]{16})\.json\.gz",
@@ -71,6 +75,8 @@ class KeyParts(NamedTuple):
     day: str
     stamp: str
     unique: str
+    root: str
+    """What stands before the account."""
 
 
 def unique_name(*parts: str | int) -> str:
@@ -85,7 +91,13 @@ def unique_name(*parts: str | int) -> str:
 
 
 def object_key(
-    prefix: str, account: str, folder: str, region: str, delivered_at_ns: int, unique: str
+    prefix: str,
+    account: str,
+    folder: str,
+    region: str,
+    delivered_at_ns: int,
+    unique: str,
+    organization: str = "",
 ) -> str:
     """The key of a log object or a manifest; ValueError if any part of it is not allowed."""
     if folder not in LOG_FOLDERS and folder != MANIFEST_FOLDER:
@@ -96,11 +108,13 @@ def object_key(
         raise ValueError(f"{region!r} is no region [a-z0-9-]{{1,40}}")
     if not _UNIQUE.fullmatch(unique):
         raise ValueError(f"{unique!r} is not 16 letters and digits")
+    if organization and not _ORGANIZATION.fullmatch(organization):
+        raise ValueError(f"{organization!r} is no organization")
     check_prefix(prefix)
     at = slot_of(delivered_at_ns)
     name = f"{account}_{folder}_{region}_{at:%Y%m%dT%H%MZ}_{unique}.json.gz"
-    key = f"AWSLogs/{account}/{folder}/{region}/{at:%Y/%m/%d}/{name}"
-    return f"{prefix}/{key}" if prefix else key
+    root = root_of_trail(prefix, organization)
+    return f"{root}/{account}/{folder}/{region}/{at:%Y/%m/%d}/{name}"
 
 
 def slot_of(delivered_at_ns: int) -> datetime:
@@ -116,7 +130,7 @@ def read_key(key: str) -> KeyParts | None:
         return None
     return KeyParts(
         match["account"], match["folder"], match["region"], match["day"], match["stamp"],
-        match["unique"],
+        match["unique"], match["root"],
     )  # fmt: skip
 
 

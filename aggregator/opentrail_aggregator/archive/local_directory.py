@@ -177,8 +177,11 @@ class LocalDirectory:
 def _encode(info: ObjectInfo) -> bytes:
     return msgspec.json.encode(
         StoredMeta(
-            sha256=info.sha256, bytes=info.bytes, stored_bytes=info.stored_bytes,
-            content_type=info.content_type, content_encoding=info.content_encoding,
+            sha256=info.sha256,
+            bytes=info.bytes,
+            stored_bytes=info.stored_bytes,
+            content_type=info.content_type,
+            content_encoding=info.content_encoding,
             metadata=info.metadata,
         )
     )

@@ -162,7 +162,7 @@ def decode_summary(data: bytes) -> ManifestSummary:
     return _summary_decoder.decode(data)
 
 
-def manifest_key(prefix: str, manifest: Manifest) -> str:
+def manifest_key(prefix: str, manifest: Manifest, organization: str = "") -> str:
     """Where it lies."""
     unique = unique_name(
         manifest.log_id, manifest.trail, manifest.account, manifest.region,
@@ -170,7 +170,7 @@ def manifest_key(prefix: str, manifest: Manifest) -> str:
     )  # fmt: skip
     return object_key(
         prefix, manifest.account, MANIFEST_FOLDER, manifest.region, manifest.cut.delivered_at_ns,
-        unique,
+        unique, organization,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from opentrail.files import DISK, Files
 from opentrail_aggregator.archive.catalog import Catalog
 from opentrail_aggregator.archive.destination import Destination, DestinationError
 from opentrail_aggregator.archive.ledger import read_ledger, write_ledger
+from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.metrics import Metrics
@@ -36,7 +37,9 @@ class Retention:
         self._home, self._files = home, files
         self._age = settings.retention_seconds
         self._destination = destination
-        self._catalog = Catalog(destination, settings.prefix)
+        self._catalog = Catalog(
+            destination, settings.prefix, lambda: roots_of(home, settings.prefix, files)
+        )
         self._clock = clock
         self._metrics = metrics
         self._next_pass = 0.0

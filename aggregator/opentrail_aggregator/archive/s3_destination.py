@@ -114,8 +114,10 @@ class S3Destination:
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Listed]:
         try:
-            pages = self._client().get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix, StartAfter=after
+            pages = (
+                self._client()
+                .get_paginator("list_objects_v2")
+                .paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
             )
             for page in pages:
                 for each in page.get("Contents", []):
@@ -148,7 +150,7 @@ class S3Destination:
             # The server compares: damage on the way is refused and sent again.
             "ChecksumAlgorithm": "SHA256",
             "ChecksumSHA256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
-            **self._options(),
+            **self._options(info),
         }  # fmt: skip
         if self._conditional:
             try:
@@ -160,11 +162,11 @@ class S3Destination:
                 self._conditional = False  # The look before each put has to do.
         self._client().put_object(**arguments)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, info: ObjectInfo) -> dict[str, Any]:
         settings = self._settings
         options: dict[str, Any] = {
-            "ServerSideEncryption": settings.sse,
-            "SSEKMSKeyId": settings.kms_key_id,
+            "ServerSideEncryption": "aws:kms" if info.kms_key_id else settings.sse,
+            "SSEKMSKeyId": info.kms_key_id or settings.kms_key_id,
             "ACL": settings.acl,
             "StorageClass": settings.storage_class,
             "ObjectLockMode": settings.lock_mode,

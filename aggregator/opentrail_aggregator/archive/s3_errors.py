@@ -1,7 +1,7 @@
 """What an S3 error means for a delivery: by its code, else by its status, never by its English.
 
-    retry   it may work soon: the server is busy, the connection broke, bytes were damaged
-    hold    it will not work before someone does something; the message says what
+retry   it may work soon: the server is busy, the connection broke, bytes were damaged
+hold    it will not work before someone does something; the message says what
 """
 
 from typing import Any, NamedTuple

@@ -85,8 +85,16 @@ def seal_body(reason: str, parts: list[OpenPart]) -> dict[str, Any]:
     return {"reason": reason, "parts": [list(part.key) for part in parts]}
 
 
+def orders_in(entry: LogEntry, control: dict[str, Any]) -> list[Order]:
+    """What a control frame orders if it is a seal."""
+    return orders_of(entry, control) if control.get("type") == SEAL_FRAME else []
+
+
 def orders_of(entry: LogEntry, control: dict[str, Any]) -> list[Order]:
-    """What a seal frame orders, one cut per trail, account and region; nothing if malformed."""
+    """What a seal frame orders, one cut per trail, account and region; nothing if malformed.
+
+    Trails follow each other in each account and region: what they share is cut in a row.
+    """
     keys: set[PartKey] = set()
     parts = control.get("parts")
     for item in parts if isinstance(parts, list) else []:
@@ -94,7 +102,7 @@ def orders_of(entry: LogEntry, control: dict[str, Any]) -> list[Order]:
             trail, account, region, hour, folder = item
             keys.add(PartKey(str(trail), str(account), str(region), hour, str(folder)))
     grouped: dict[tuple[str, str, str], list[PartKey]] = {}
-    for key in sorted(keys):
+    for key in sorted(keys, key=lambda each: (each.account, each.region, *each)):
         grouped.setdefault((key.trail, key.account, key.region), []).append(key)
     position = global_position(entry.position)
     reason = str(control.get("reason", ""))

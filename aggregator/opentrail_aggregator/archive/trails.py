@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from opentrail_aggregator.trails.predicate import Predicate
-from opentrail_aggregator.trails.reach import Reach, reach_of, takes_of
+from opentrail_aggregator.trails.reach import Reach, needs_structures, reach_of, takes_of
 from opentrail_aggregator.trails.trail import (
     DEFAULT_NAME,
     TRAIL_FRAME,
@@ -42,6 +42,8 @@ class Trail:
     reach: Reach = lambda account, region: True
     takes: Predicate | None = None
     """None: every event within its reach."""
+    looks_into: bool = False
+    """The test needs more of a record than its plain members."""
 
     @property
     def root(self) -> str:
@@ -55,6 +57,8 @@ class Tally:
 
     since: int
     """Events kept before it was made."""
+    position: int = 0
+    """The frame that made it, 0 for one that was there from the start."""
     taken: int = 0
     unselected: int = 0
 
@@ -111,14 +115,14 @@ class Trails:
         stops = was and (spec is None or not spec.logging or moves)
         return Change(arn, number, spec, stops, ends_digests=stops)
 
-    def apply(self, change: Change, kept_total: int) -> None:
-        """From here on it is so; `kept_total` events were kept before."""
+    def apply(self, change: Change, kept_total: int, position: int) -> None:
+        """From frame `position` on it is so; `kept_total` events were kept before."""
         self._number = change.number
         if change.spec is None:
             self._specs.pop(change.arn, None)
         else:
             self._specs[change.arn] = change.spec
-        self._compile(kept_total)
+        self._compile(kept_total, position)
 
     def observe(self, control: dict[str, Any], kept_total: int = 0) -> None:
         """Take note of the settings of the install; `kept_total` as in `apply`."""
@@ -142,6 +146,11 @@ class Trails:
             tally.taken += own
             tally.unselected += kept - own
 
+    def begin(self, kept_total: int) -> None:
+        """So many events are in the archive already: this log goes on with it."""
+        for tally in self.tallies.values():
+            tally.since = kept_total
+
     def specs(self) -> dict[str, TrailSpec]:
         """Every trail there is, by ARN."""
         first = default_trail(self.account, self.home_region, self.prefix)
@@ -156,7 +165,8 @@ class Trails:
             "number": self._number,
             "specs": [msgspec.to_builtins(each) for each in self._specs.values()],
             "tallies": {
-                arn: [each.since, each.taken, each.unselected] for arn, each in self.tallies.items()
+                arn: [each.since, each.position, each.taken, each.unselected]
+                for arn, each in self.tallies.items()
             },
             "roots": sorted(self.roots),
         }
@@ -180,12 +190,12 @@ class Trails:
             return found
         return Trail(arn, arn.rpartition("/")[2], self.bucket, self.prefix)
 
-    def _compile(self, kept_total: int = 0) -> None:
+    def _compile(self, kept_total: int = 0, position: int = 0) -> None:
         specs = self.specs()
         logging = (self._trail(each) for each in specs.values() if each.logging)
         self.all = tuple(each for each in logging if each is not None)
         self.roots |= {each.root for each in self._made(specs.values())}
-        self.tallies = {arn: self.tallies.get(arn) or Tally(kept_total) for arn in specs}
+        self.tallies = {arn: self.tallies.get(arn) or Tally(kept_total, position) for arn in specs}
 
     def _made(self, specs: Iterable[TrailSpec]) -> list[Trail]:
         return [made for each in specs if (made := self._trail(each)) is not None]
@@ -203,6 +213,7 @@ class Trails:
             spec.validation,
             reach_of(spec),
             takes_of(spec, self._global_services),
+            needs_structures(spec),
         )
 
 

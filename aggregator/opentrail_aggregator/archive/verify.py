@@ -22,6 +22,7 @@ from opentrail_aggregator.archive.figures import object_fault
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.manifest import Manifest, decode_manifest, manifest_key
+from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.staging.slices import undeltas
 from opentrail_aggregator.archive.staging.store import read_current
 from opentrail_aggregator.home import Home
@@ -48,7 +49,7 @@ def verify_manifests(
     files: Files = DISK,
 ) -> Verification:
     """Check everything; `progress` is told each key."""
-    catalog = Catalog(destination, prefix)
+    catalog = Catalog(destination, prefix, lambda: roots_of(home, prefix, files))
     result = Verification()
     current = read_current(home.staging, files)
     under_way = set()
@@ -71,7 +72,7 @@ def verify_manifests(
             if (head["key"], head["sha256"]) != (key, sha256):
                 result.problems.append(f"{key}: is not the manifest that staging remembers")
         result.manifests += 1
-        for problem in _own_faults(key, manifest, prefix):
+        for problem in _own_faults(key, manifest):
             result.problems.append(problem)
         named |= {entry.key for entry in manifest.objects}
         if manifest.cut.delivered_at_ns < removed_before:
@@ -145,9 +146,13 @@ def _check_link(
         result.problems.append(f"{before[0]}: was changed: {key} names another checksum of it")
 
 
-def _own_faults(key: str, manifest: Manifest, prefix: str) -> Iterator[str]:
+def _own_faults(key: str, manifest: Manifest) -> Iterator[str]:
     """Where a manifest contradicts itself."""
-    if key != manifest_key(prefix, manifest):
+    own = read_key(key)
+    assert own is not None
+    before, _, organization = own.root.rpartition("AWSLogs")
+    prefix, organization = before.rstrip("/"), organization.lstrip("/")
+    if key != manifest_key(prefix, manifest, organization):
         yield f"{key}: lies under a name that its content does not give"
     if manifest.events != sum(entry.events for entry in manifest.objects):
         yield f"{key}: its sum of events is wrong"
@@ -163,7 +168,7 @@ def _own_faults(key: str, manifest: Manifest, prefix: str) -> Iterator[str]:
         parts = read_key(entry.key)
         expected = None if parts is None else object_key(
             prefix, manifest.account, entry.folder, manifest.region,
-            manifest.cut.delivered_at_ns, parts.unique,
+            manifest.cut.delivered_at_ns, parts.unique, organization,
         )  # fmt: skip
         if entry.key != expected:
             yield f"{key}: names {entry.key}, which is not a name of its own cut"

@@ -163,7 +163,7 @@ def _trail_answers(
         limits.organization_accounts,
     )
     keys = FileKeys(home.keys / "digest")
-    deliveries = Deliveries(home, Catalog(destination, settings.archive.prefix))
+    deliveries = Deliveries(home, Catalog(destination))
 
     def now_s() -> int:
         return clock.now_ns() // 1_000_000_000

@@ -83,7 +83,8 @@ class Inbox:
 
     def take_note(self, delivery: Delivery, manifest: bytes) -> None:
         """Put a delivery of the archive, given the stored bytes of its manifest."""
-        self.put(of_delivery(delivery, manifest))
+        if delivery.validates:
+            self.put(of_delivery(delivery, manifest))
 
     def _load(self) -> dict[str, Delivered]:
         if self._entries is None:

@@ -74,6 +74,12 @@ def read_digest_key(key: str) -> DigestKey | None:
     )  # fmt: skip
 
 
+def stamp_of_key(key: str) -> str:
+    """The stamp in a digest's key, which orders the digests of a chain also across prefixes."""
+    found = read_digest_key(key)
+    return "" if found is None else found.stamp
+
+
 def root_of(object_key: str) -> str:
     """What stands before the account in the key of a log object."""
     match = _ROOT.match(object_key)

@@ -10,11 +10,10 @@ from opentrail_aggregator.digest.inbox import ChainId
 def beginnings_of(archiver: Archiver) -> Iterator[Beginning]:
     """Since when events wait for each chain; those of imports do not begin one."""
     for part in archiver.open_parts():
-        if part.live_first_ns:
-            key, trail = part.key, archiver.trails.by_arn(part.key.trail)
-            root = f"{trail.prefix}/AWSLogs" if trail.prefix else "AWSLogs"
+        key, trail = part.key, archiver.trails.by_arn(part.key.trail)
+        if part.live_first_ns and trail.validates:
             chain = ChainId(key.trail, key.account, key.region)
-            yield Beginning(chain, trail.bucket, root, part.live_first_ns // 1_000_000_000)
+            yield Beginning(chain, trail.bucket, trail.root, part.live_first_ns // 1_000_000_000)
 
 
 class ArchiveWithDigests:

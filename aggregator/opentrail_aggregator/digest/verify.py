@@ -29,12 +29,19 @@ from opentrail_aggregator.archive.gzip_member import (
 )
 from opentrail_aggregator.archive.keys import LOG_FOLDERS, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
+from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.verify import verify_manifests
 from opentrail_aggregator.digest.document import Digest
 from opentrail_aggregator.digest.expected import Expected, read_expected
 from opentrail_aggregator.digest.inbox import read_all
 from opentrail_aggregator.digest.keys import DigestKeys, PublicKey
-from opentrail_aggregator.digest.names import FOLDER, DigestKey, read_digest_key, seconds_of
+from opentrail_aggregator.digest.names import (
+    FOLDER,
+    DigestKey,
+    read_digest_key,
+    seconds_of,
+    stamp_of_key,
+)
 from opentrail_aggregator.digest.verify_chain import ChainCheck
 from opentrail_aggregator.home import Home
 
@@ -81,7 +88,7 @@ class Verifier:
         self._keys = keys
         self._clock = clock
         self._prefix = prefix
-        self._root = f"{prefix}/AWSLogs/" if prefix else "AWSLogs/"
+        self._roots = roots_of(home, prefix, files)
         self._progress = progress
         self._known_keys: dict[str, dict[str, PublicKey]] = {}
         self.report = Report()
@@ -103,23 +110,27 @@ class Verifier:
 
     def _accounts(self) -> Iterator[str]:
         """Accounts with anything in the bucket, found without reading all of it."""
+        for root in self._roots:
+            yield from self._accounts_below(root)
+
+    def _accounts_below(self, root: str) -> Iterator[str]:
         after = ""
         while True:
-            first = next(iter(self._destination.list(self._root, after)), None)
+            first = next(iter(self._destination.list(root, after)), None)
             if first is None:
                 return
-            account = first.key[len(self._root) :].partition("/")[0]
-            if len(account) == 12 and account.isdigit():
-                yield account
-            else:
+            name = first.key[len(root) :].partition("/")[0]
+            if len(name) == 12 and name.isdigit():
+                yield name
+            elif f"{root}{name}/" not in self._roots:
                 self.report.problems.append(f"{first.key}: does not belong into an archive")
-            after = f"{self._root}{account}0"  # "0" follows "/": behind everything of the account.
+            after = f"{root}{name}0"  # "0" follows "/": behind everything of the account.
 
     def _account(self, account: str) -> None:
-        base = f"{self._root}{account}/"
+        bases = [f"{root}{account}/" for root in self._roots]
         # In this order, since an aggregator may be working: an object is first on its way or
         # waiting, then in a digest that is put, then committed here.
-        logs, strange = self._log_keys(base)
+        logs, strange = self._log_keys(bases)
         waiting = {
             each.key
             for delivery in DeliveryFolder(self._home.staging, self._files).read_all()
@@ -132,7 +143,8 @@ class Verifier:
         }
         before = read_expected(self._home, self._files, account)
         chains: dict[tuple[str, ...], list[str]] = {}
-        for each in self._destination.list(f"{base}{FOLDER}/"):
+        found = [each for base in bases for each in self._destination.list(f"{base}{FOLDER}/")]
+        for each in found:
             key = read_digest_key(each.key)
             if key is None:
                 strange.append(each.key)
@@ -142,6 +154,8 @@ class Verifier:
         after = read_expected(self._home, self._files, account)
         self.report.problems += [f"{each}: does not belong into an archive" for each in strange]
         listed: set[str] = set()
+        for keys in chains.values():
+            keys.sort(key=stamp_of_key)  # A trail may have moved to another prefix.
         for chain in sorted(chains.keys() | before.by_name().keys()):
             self._chain(chain, chains.get(chain, []), before, after, listed)
         for log in logs:
@@ -152,15 +166,16 @@ class Verifier:
             else:
                 self.report.problems.append(f"{log}: no digest lists this log file")
 
-    def _log_keys(self, base: str) -> tuple[list[str], list[str]]:
+    def _log_keys(self, bases: list[str]) -> tuple[list[str], list[str]]:
         logs, strange = [], []
-        for each in self._destination.list(base):
-            parts = read_key(each.key)
-            if parts is not None:
-                if parts.folder in LOG_FOLDERS:
-                    logs.append(each.key)
-            elif not each.key.startswith(f"{base}{FOLDER}/"):
-                strange.append(each.key)
+        for base in bases:
+            for each in self._destination.list(base):
+                parts = read_key(each.key)
+                if parts is not None:
+                    if parts.folder in LOG_FOLDERS:
+                        logs.append(each.key)
+                elif not each.key.startswith(f"{base}{FOLDER}/"):
+                    strange.append(each.key)
         return logs, strange
 
     def _chain(

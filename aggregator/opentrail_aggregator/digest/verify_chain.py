@@ -19,7 +19,7 @@ from opentrail_aggregator.digest.document import (
     string_to_sign,
 )
 from opentrail_aggregator.digest.keys import PublicKey
-from opentrail_aggregator.digest.names import DigestKey, seconds_of, stamp_text
+from opentrail_aggregator.digest.names import DigestKey, seconds_of, stamp_of_key, stamp_text
 from opentrail_aggregator.digest.reading import read_digest
 from opentrail_aggregator.digest.state import ChainState
 
@@ -114,7 +114,9 @@ class ChainCheck:
             if state is not None and state.intent is not None:
                 known.add(state.intent.staged.key)
         for key in self._seen:
-            if key > head_key and key not in known and key > behind:
+            if stamp_of_key(key) > stamp_of_key(max(head_key, behind, key=stamp_of_key)) and (
+                key not in known
+            ):
                 self._say(key, f"lies behind the newest digest that is remembered, {head_key}")
 
     def _check_runs(self, expected: ChainState) -> None:

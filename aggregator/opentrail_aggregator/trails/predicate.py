@@ -22,8 +22,8 @@ from opentrail_aggregator.trails.selectors import (
 )
 
 
-class SelectedView(msgspec.Struct, gc=False):
-    """The members that selectors look at; types are checked where they are used."""
+class PlainView(msgspec.Struct, gc=False):
+    """The plain members that selectors look at; types are checked where they are used."""
 
     eventCategory: Any = None
     eventType: Any = None
@@ -33,6 +33,11 @@ class SelectedView(msgspec.Struct, gc=False):
     errorCode: Any = None
     vpcEndpointId: Any = None
     sessionCredentialFromConsole: Any = None
+
+
+class SelectedView(PlainView, gc=False):
+    """All of them: those that are structures cost the most to decode."""
+
     resources: Any = None
     userIdentity: Any = None
 
@@ -57,6 +62,14 @@ def compile_selectors(selectors: Selectors) -> Predicate:
     tests = [_basic(selector) for selector in selectors.basic]
     tests += [_advanced(selector) for selector in selectors.advanced]
     return tests[0] if len(tests) == 1 else lambda view: any(test(view) for test in tests)
+
+
+def looks_into(selectors: Selectors) -> bool:
+    """Whether its test looks at members that are structures."""
+    fields = (each.field for selector in selectors.advanced for each in selector.fields)
+    return any(selector.data_resources for selector in selectors.basic) or any(
+        each.startswith(("resources.", "userIdentity.")) for each in fields
+    )
 
 
 # Basic.

@@ -17,6 +17,7 @@ from opentrail_aggregator.trails.predicate import (
     SelectedView,
     category_of,
     compile_selectors,
+    looks_into,
 )
 from opentrail_aggregator.trails.trail import GLOBAL_REGIONS, TrailSpec, partition_of_region
 
@@ -60,6 +61,11 @@ def takes_of(trail: TrailSpec, global_services: frozenset[str] = frozenset()) ->
         return chosen and all(test(view) for test in tests)
 
     return take
+
+
+def needs_structures(trail: TrailSpec) -> bool:
+    """Whether its test looks at more than plain members."""
+    return not trail.everything and (not trail.recursive or looks_into(trail.selectors()))
 
 
 def _hears_global(trail: TrailSpec) -> bool:

@@ -12,6 +12,7 @@ from opentrail_aggregator.digest.inbox import Inbox
 from opentrail_aggregator.digest.keys import FileKeys
 from opentrail_aggregator.digest.names import FOLDER, read_digest_key
 from opentrail_aggregator.digest.reading import read_digest
+from opentrail_aggregator.digest.requests import request_end
 from opentrail_aggregator.digest.role import ArchiveWithDigests, beginnings_of
 from opentrail_aggregator.digest.settings import DigestSettings
 from opentrail_aggregator.digest.verify import Report, verify
@@ -45,6 +46,7 @@ class DigestRig(Rig):
             object_max_bytes=self.object_max_bytes,
             log_max_bytes=self.log_max_bytes,
             on_delivered=self.inbox.take_note,
+            on_stopped=lambda trail, at_ns: request_end(self.home, trail, at_ns),
         )
         self.digester = Digester(
             self.home,

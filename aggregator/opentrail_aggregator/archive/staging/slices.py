@@ -36,6 +36,8 @@ class Slice:
     live_last_ns: int
     derived: dict[int, str] = field(default_factory=dict)
     """Index in the slice -> derived eventID."""
+    marks: Any = None
+    """Which of the events count, while it is neither all nor none of them; not kept on disk."""
 
     @property
     def events(self) -> int:
@@ -75,10 +77,14 @@ class Slice:
     def _part(self, lines: bytes, begin: int, end: int) -> "Slice":
         # Times are known for the whole only: a reader may find them a little wide, never wrong.
         counted = self.counted if self.counted == 0 else end - begin
+        marks = None
+        if self.marks is not None:
+            marks = self.marks[begin:end]
+            counted = int(marks.sum())
         return Slice(
             lines, b"", len(lines), self.positions[begin:end], self.oldest, self.newest, counted,
             self.live_first_ns, self.live_last_ns,
-            {i - begin: each for i, each in self.derived.items() if begin <= i < end},
+            {i - begin: each for i, each in self.derived.items() if begin <= i < end}, marks,
         )  # fmt: skip
 
 

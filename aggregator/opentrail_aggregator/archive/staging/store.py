@@ -218,9 +218,15 @@ class Staging:
             self.directory / CURRENT,
             _encode(
                 Current(
-                    _VERSION, self.log_id, position, [run.name for run in self.runs],
-                    zstandard.ZstdCompressor(level=1).compress(closed), self._next_number,
-                    sum(part.counted for part in self.parts.values()), len(self.parts), self.state,
+                    _VERSION,
+                    self.log_id,
+                    position,
+                    [run.name for run in self.runs],
+                    zstandard.ZstdCompressor(level=1).compress(closed),
+                    self._next_number,
+                    sum(part.counted for part in self.parts.values()),
+                    len(self.parts),
+                    self.state,
                 )
             ),
         )
