@@ -77,5 +77,6 @@ class StatusWriter:
         }
 
     def _set_gauges(self) -> None:
+        self._spool.aside.tell(self._metrics)
         self._metrics.set("opentrail_agent_spool_bytes", self._spool.held_bytes)
         self._metrics.set("opentrail_agent_spool_backlog_batches", self._spool.backlog_batches)

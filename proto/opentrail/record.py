@@ -46,6 +46,7 @@ REASONS = {
     "damaged": "damaged on disk",
     "bad_notification": "a message of a queue that names no object, or one that is not there",
     "spool_damage": "damaged in the agent's spool",
+    "set_aside": "a whole batch that the aggregator would not take; its agent keeps it on disk",
 }
 """Every reason for which something lies in quarantine, and what it means."""
 

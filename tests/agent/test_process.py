@@ -4,6 +4,7 @@ The aggregator is a fake in this test; everything else is real.
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -14,13 +15,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from opentrail.batch import batch_events, batch_sources
+from opentrail.batch import batch_events, batch_refused, batch_sources
 from opentrail.clock import SystemClock
 from opentrail.errors import LockedError
 from opentrail_agent.app import open_spool
 from opentrail_agent.metrics import Metrics
 from opentrail_agent.spool.settings import SpoolSettings
-from tests.fakes.aggregator import FakeAggregator
+from tests.fakes.aggregator import Code, FakeAggregator
 
 
 class Host:
@@ -181,6 +182,33 @@ async def test_killed_while_it_numbers_anew_nothing_is_lost(
     await aggregator.until(lambda: set(host.lines) <= set(events(aggregator)))
     await stop(process)
     assert aggregator.seen.hellos[-1].epoch != epoch
+
+
+@pytest.mark.slow
+async def test_killed_when_it_has_set_a_batch_aside_it_sends_the_same_marker_and_goes_on(
+    host: Host, aggregator: FakeAggregator
+) -> None:
+    aggregator.never_takes = lambda payload: Code.MALFORMED if batch_events(payload) else None
+    host.write(20)
+    code, _, err = await host.run(OPENTRAIL_CRASH_AT="agent.ship.set_aside")
+    assert code == -signal.SIGKILL, err
+    assert aggregator.log == []
+    process = await host.start()
+    await aggregator.until(lambda: len(aggregator.log) == 1)
+    aggregator.never_takes = lambda _: None
+    host.write(20)
+    await aggregator.until(lambda: len(events(aggregator)) == 20)
+    _, status, _ = await host.run("spool", "status")
+    assert "set aside" in status
+    assert "MALFORMED" in status
+    await stop(process)
+    (item,) = batch_refused(aggregator.log[0])
+    assert item.reason == "set_aside"
+    (kept,) = (host.state / "spool" / "set-aside").iterdir()
+    payload = kept.read_bytes().partition(b"\n")[2]
+    assert item.sha256 == hashlib.sha256(payload).hexdigest()
+    # All that was written is either in the log or in what was set aside.
+    assert [*batch_events(payload).splitlines(), *events(aggregator)] == host.lines
 
 
 @pytest.mark.slow

@@ -51,6 +51,9 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
         """Take everything, say nothing: not even a welcome."""
         self.refusals: list[pb.Refusal] = []
         """Taken one for each batch that comes."""
+        self.batch_max_bytes = 8 << 20
+        self.never_takes: Callable[[bytes], pb.Refusal.Code.ValueType | None] = lambda _: None
+        """Payload -> why it is refused, however often it comes."""
         self.hang_up_after: list[int] = []
         """For each connection: end it after so many batches, without acknowledging the last."""
         self.welcome_refusal: pb.Refusal | None = None
@@ -126,7 +129,7 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
                     log_id=self.log_id,
                     follows=self.follows,
                     acknowledged_through=max(held, default=0),
-                    batch_max_bytes=8 << 20,
+                    batch_max_bytes=self.batch_max_bytes,
                     window=8,
                 )
             )
@@ -165,6 +168,8 @@ class FakeAggregator(ingest_pb2_grpc.IngestServicer):
         self._begins.setdefault(epoch, batch.sequence)
         if self.refusals:
             return pb.AggregatorMessage(refusal=self.refusals.pop(0))
+        if (code := self.never_takes(batch.payload)) is not None:
+            return pb.AggregatorMessage(refusal=pb.Refusal(code=code, sequence=batch.sequence))
         refusal = self._take(epoch, batch)
         if refusal is not None:
             return pb.AggregatorMessage(refusal=refusal)

@@ -32,6 +32,7 @@ SMALL_FILES = {
 }
 ELSEWHERE = {
     "agent.ship.forked": "agent",
+    "agent.ship.set_aside": "agent",
     "agent.spool.epoch": "agent",
     "consolidate.spilled": "aggregator/consolidate",
     "digest.": "aggregator/digest",
@@ -39,6 +40,7 @@ ELSEWHERE = {
     "index.day.dropped": "aggregator/index",
     "archive.spilled": "aggregator/archive",
     "opensearch.": "aggregator/opensearch",
+    "rebuild.": "aggregator/rebuild",
     "wal.": "aggregator/ingest",
 }
 

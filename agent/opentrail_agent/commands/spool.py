@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from opentrail.batch import BatchError, batch_events, batch_refused, batch_sources
 from opentrail.clock import SystemClock
 from opentrail.errors import LockedError
 from opentrail.files import FileLock
 from opentrail.segment.frame import Damage, Frame
 from opentrail_agent.commands.run import settings_of
+from opentrail_agent.spool.aside import kept_aside
 from opentrail_agent.spool.inspect import Look, check, entries, look
 from opentrail_agent.spool.spool import LOCK, Spool
 
@@ -39,6 +42,8 @@ def status(options: argparse.Namespace) -> int:
     print(f"log        {row['log'] or 'none yet'}")
     for problem in found.problems:
         print(f"problem    {problem}")
+    for kept in kept_aside(directory):
+        print(f"set aside  {kept.describe()}")
     if running is None:
         print("agent      not running, or its status is older than 30 s")
         return 0
@@ -62,6 +67,10 @@ def _row(directory: Path, found: Look) -> dict[str, Any]:
         "bytes": found.bytes,
         "segments": found.segments,
         "problems": found.problems,
+        "set_aside": [
+            {"path": str(kept.path)} | msgspec.structs.asdict(kept.told)
+            for kept in kept_aside(directory)
+        ],
     }
 
 

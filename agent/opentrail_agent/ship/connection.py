@@ -32,6 +32,7 @@ from opentrail_agent.ship.session import (
     Phase,
     Retry,
     Session,
+    SetAside,
     code_name,
 )
 from opentrail_agent.spool.outgoing import Outgoing
@@ -134,6 +135,10 @@ class Connection:
         if message.WhichOneof("message") == "refusal":
             self._note_refusal(message.refusal)
         for action in self.session.received(message, self._clock.monotonic()):
+            if isinstance(action, SetAside):
+                if (end := await self._set_aside(action.sequence, action.reason)) is not None:
+                    return end
+                continue
             if isinstance(action, HangUp):
                 return action
             await self._do(action)
@@ -207,11 +212,11 @@ class Connection:
             return None
         limit = self.session.batch_max_bytes
         if limit and len(batch.payload) > limit:
-            return HangUp(
-                Retry.LATER,
-                "too_large",
+            self._ready.clear()
+            return await self._set_aside(
+                batch.sequence,
                 f"batch {batch.sequence} has {len(batch.payload)} bytes, the aggregator takes "
-                f"{limit}; raise its limit, the spool keeps the batch",
+                f"{limit}",
             )
         if batch.damage:
             self._metrics.increment("opentrail_agent_spool_damaged_total")
@@ -221,6 +226,20 @@ class Connection:
         await self._stream.write(pb.AgentMessage(batch=message))
         crash_point("agent.ship.sent")
         self._pulse.note_sent(self._metrics, self._spool.standing.epoch, batch)
+        return None
+
+    async def _set_aside(self, sequence: int, reason: str) -> HangUp | None:
+        """Keep a batch that is never taken out of the way of the others; None if that worked."""
+        try:
+            is_done = await self._spool.set_aside(sequence, reason)
+        except OSError as error:
+            return HangUp(Retry.LATER, "set_aside", f"{reason}; it cannot be set aside: {error}")
+        if not is_done:
+            return HangUp(Retry.LATER, "set_aside", f"{reason}; it was set aside before")
+        crash_point("agent.ship.set_aside")
+        self._metrics.increment("opentrail_agent_set_aside_total")
+        _log.error("%s; it is set aside, the batches behind it go on", reason)
+        self._spool.aside.tell(self._metrics)
         return None
 
     async def _beat(self) -> None:

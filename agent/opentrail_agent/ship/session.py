@@ -16,6 +16,7 @@ The rules, in the order in which they are asked:
   still here is sent again, what is not is named by an epoch that begins behind it.
 * A gap, or damage on the way, is mended by going back to the number expected.
 * A fork opens a new epoch: same bytes, new numbers.
+* A batch that is never taken is set aside; a marker goes under its number and the others go on.
 * When the log is full the stream stays open for heartbeats, and one batch asks again later.
 
 Inputs are messages and times, outputs are actions for the shell to carry out in order.
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from opentrail.v1 import ingest_pb2 as pb
 
 PROTOCOL = 1
+_NEVER_TAKEN = (pb.Refusal.TOO_LARGE, pb.Refusal.MALFORMED)
 BACK_MAX = 3
 """How often one connection sends from the same number again before it gives up."""
 
@@ -79,6 +81,14 @@ class BeginEpoch:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """The batch `sequence` is never taken: keep it elsewhere and let the others go on."""
+
+    sequence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End this connection."""
 
@@ -88,7 +98,7 @@ class HangUp:
     reason: str
 
 
-Action = Acknowledge | Archived | Bind | BeginEpoch | HangUp
+Action = Acknowledge | Archived | Bind | BeginEpoch | SetAside | HangUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,13 +305,12 @@ class Session:
             return self._move(refusal.message)
         if refusal.code in (pb.Refusal.GAP, pb.Refusal.BAD_CHECKSUM) and self._go_back(refusal):
             return []
-        return [
-            self._hang_up(
-                Retry.LATER,
-                code.lower(),
-                f"batch {refusal.sequence} refused: {code} {refusal.message}".rstrip(),
-            )
-        ]
+        reason = f"batch {refusal.sequence} refused: {code} {refusal.message}".rstrip()
+        is_under_way = self.acknowledged_through < refusal.sequence <= self.highest_sent
+        if refusal.code in _NEVER_TAKEN and is_under_way and self.phase is Phase.FLOWING:
+            aside = SetAside(refusal.sequence, reason)
+            return [aside, self._hang_up(Retry.NOW, code.lower(), reason)]
+        return [self._hang_up(Retry.LATER, code.lower(), reason)]
 
     def _go_back(self, refusal: pb.Refusal) -> bool:
         """Send again from the number that the aggregator expects, if that can help."""

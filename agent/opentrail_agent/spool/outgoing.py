@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from opentrail.batch import SourceRun, digest_of, refused_item, seal_batch
 from opentrail.segment.frame import Damage, Frame
 from opentrail.segment.reader import SegmentReader
+from opentrail_agent.spool.aside import SOURCE, Aside
 from opentrail_agent.spool.standing import Standing
 
-SOURCE = "agent:spool"
 _REPLACEMENTS_MAX = 64
 """How many replacements one reading makes; the next one goes on from there."""
 
@@ -30,14 +30,20 @@ class Outgoing:
 
 
 def read_outgoing(
-    reader: SegmentReader, standing: Standing, after_sequence: int, durable: int, max_bytes: int
+    reader: SegmentReader,
+    aside: Aside,
+    standing: Standing,
+    after_sequence: int,
+    durable: int,
+    max_bytes: int,
 ) -> list[Outgoing]:
     """The batches behind `after_sequence` up to position `durable`, about `max_bytes` of them."""
     found: list[Outgoing] = []
     for entry in reader.read(standing.position(after_sequence), durable, max_bytes):
         if isinstance(entry, Frame):
             sequence = standing.sequence(entry.position)
-            found.append(Outgoing(sequence, digest_of(entry.payload), entry.payload))
+            sent = aside.marker(entry) or (digest_of(entry.payload), entry.payload)
+            found.append(Outgoing(sequence, *sent))
             continue
         for position in range(entry.first, entry.last + 1):
             if len(found) >= _REPLACEMENTS_MAX:

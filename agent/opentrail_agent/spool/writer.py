@@ -23,10 +23,12 @@ from opentrail.clock import Clock
 from opentrail.errors import LimitError, OpenTrailError
 from opentrail.limits import BATCH_MAX_BYTES
 from opentrail_agent.metrics import Metrics
+from opentrail_agent.spool.aside import Aside
 from opentrail_agent.spool.outgoing import Outgoing, read_outgoing
 from opentrail_agent.spool.room import Room
 from opentrail_agent.spool.spool import Sealed, Spool
 from opentrail_agent.spool.standing import Standing
+from opentrail_agent.spool.waiting import Change, Waiting, reject, resolve
 
 _log = logging.getLogger(__name__)
 
@@ -44,23 +46,9 @@ class SpoolStoppedError(OpenTrailError):
 
 
 @dataclass(slots=True)
-class _Waiting:
-    batch: Sealed
-    future: "asyncio.Future[int]"
-
-
-@dataclass(slots=True)
-class _Change:
-    """A change of the standing that its caller waits for."""
-
-    apply: Callable[[], None]
-    future: "asyncio.Future[int]"
-
-
-@dataclass(slots=True)
 class _Work:
-    group: list[_Waiting] = field(default_factory=list)
-    changes: list[_Change] = field(default_factory=list)
+    group: list[Waiting] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
     acknowledged: int | None = None
     archived: int | None = None
 
@@ -77,9 +65,9 @@ class SpoolWriter:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Condition()
-        self._pending: deque[_Waiting] = deque()
-        self._in_hand: list[_Waiting] = []
-        self._changes: deque[_Change] = deque()
+        self._pending: deque[Waiting] = deque()
+        self._in_hand: list[Waiting] = []
+        self._changes: deque[Change] = deque()
         self._pending_bytes = 0
         self._acknowledged = spool.standing.acknowledged
         self._archived = spool.standing.archived
@@ -91,6 +79,7 @@ class SpoolWriter:
         self._listeners: list[Callable[[], None]] = []
         self._failed: asyncio.Future[None] = self._loop.create_future()
         self._reader = spool.reader()
+        self.aside = Aside(spool.directory)
         self._reading = ThreadPoolExecutor(1, "spool-reader")
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         for note in spool.notes:
@@ -121,7 +110,7 @@ class SpoolWriter:
 
     @property
     def held_bytes(self) -> int:
-        return self._spool.held_bytes
+        return self._spool.held_bytes + self.aside.held_bytes
 
     def on_growth(self, listener: Callable[[], None]) -> None:
         """Call `listener` on the event loop whenever there is more to send."""
@@ -150,7 +139,7 @@ class SpoolWriter:
             await self._wait_for_room(len(payload))
             with self._lock:
                 self._refuse_if_stopped()
-                self._pending.append(_Waiting(Sealed(payload, events, refused), future))
+                self._pending.append(Waiting(Sealed(payload, events, refused), future))
                 self._pending_bytes += len(payload)
                 self._lock.notify()
         return self.standing.sequence(await future)
@@ -192,10 +181,18 @@ class SpoolWriter:
             self._reading,
             read_outgoing,
             self._reader,
+            self.aside,
             standing,
             after_sequence,
             self._durable,
             max_bytes,
+        )
+
+    async def set_aside(self, sequence: int, reason: str) -> bool:
+        """Keep a batch that is never taken, and send a marker for it; False if that was done."""
+        position, now = self.standing.position(sequence), self._clock.now_ns()
+        return await self._loop.run_in_executor(
+            self._reading, self.aside.take, self._reader, position, reason, now
         )
 
     async def close(self) -> None:
@@ -213,7 +210,7 @@ class SpoolWriter:
         future: asyncio.Future[int] = self._loop.create_future()
         with self._lock:
             self._refuse_if_stopped()
-            self._changes.append(_Change(apply, future))
+            self._changes.append(Change(apply, future))
             self._lock.notify()
         await future
 
@@ -223,7 +220,7 @@ class SpoolWriter:
 
     async def _wait_for_room(self, size: int) -> None:
         while True:
-            refusal = self._room.refusal(self._spool.held_bytes + self._pending_bytes, size)
+            refusal = self._room.refusal(self.held_bytes + self._pending_bytes, size)
             if not refusal:
                 self._metrics.healed("spool_full")
                 return
@@ -263,8 +260,8 @@ class SpoolWriter:
                     return None
                 self._lock.wait(wait if behind else None)
 
-    def _take_group(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
+    def _take_group(self) -> list[Waiting]:
+        group: list[Waiting] = []
         size = 0
         while self._pending and (
             not group or size + len(self._pending[0].batch.payload) <= GROUP_BYTES
@@ -288,9 +285,9 @@ class SpoolWriter:
             self._tell(self._signal_room)
         for change in work.changes:
             self._persist(change.apply)
-            self._tell(_resolve, [change.future], 0)
+            self._tell(resolve, [change.future], 0)
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _commit(self, group: list[Waiting]) -> None:
         first = self._spool.next_position
         done = 0
         while done < len(group):
@@ -300,7 +297,7 @@ class SpoolWriter:
             except OSError as error:
                 self._report(error)
                 if not self._recover():
-                    self._tell(_reject, group, SpoolStoppedError("the spool was closed"))
+                    self._tell(reject, group, SpoolStoppedError("the spool was closed"))
                     return
                 done = self._spool.next_position - first
         self._metrics.healed("spool_disk")
@@ -357,10 +354,10 @@ class SpoolWriter:
         with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits any more.
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    def _resolve_group(self, group: list[_Waiting], first: int) -> None:
+    def _resolve_group(self, group: list[Waiting], first: int) -> None:
         self._durable = max(self._durable, first + len(group) - 1)
         for offset, waiting in enumerate(group):
-            _resolve([waiting.future], first + offset)
+            resolve([waiting.future], first + offset)
         self._metrics.increment("opentrail_agent_spool_commits_total")
         self._metrics.increment("opentrail_agent_spool_batches_total", len(group))
         for listener in self._listeners:
@@ -385,15 +382,3 @@ class SpoolWriter:
         for future in waiting:
             if not future.done():
                 future.set_exception(reason)
-
-
-def _reject(group: list[_Waiting], error: Exception) -> None:
-    for waiting in group:
-        if not waiting.future.done():
-            waiting.future.set_exception(error)
-
-
-def _resolve(futures: "list[asyncio.Future[int]]", value: int) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(value)

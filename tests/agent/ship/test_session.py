@@ -14,6 +14,7 @@ from opentrail_agent.ship.session import (
     Phase,
     Retry,
     Session,
+    SetAside,
 )
 
 LOG, OTHER = "log-a", "log-b"
@@ -239,13 +240,31 @@ def test_nothing_is_overdue_once_all_is_acknowledged() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    [pb.Refusal.TOO_LARGE, pb.Refusal.NOT_ALLOWED, pb.Refusal.BAD_PROTOCOL, pb.Refusal.MALFORMED],
+    [pb.Refusal.NOT_ALLOWED, pb.Refusal.BAD_PROTOCOL],
 )
 def test_what_only_a_person_can_mend_is_tried_again_with_back_off(code: int) -> None:
     subject = flowing()
     send(subject, 1)
     end = hang_up(subject.received(refusal(code, 1), 0))
     assert (end.retry, subject.room(0)) == (Retry.LATER, 0)
+
+
+@pytest.mark.parametrize("code", [pb.Refusal.TOO_LARGE, pb.Refusal.MALFORMED])
+def test_what_is_never_taken_is_set_aside_if_it_is_under_way(code: int) -> None:
+    subject = flowing()
+    send(subject, 3)
+    subject.received(acknowledge(1), 0)
+    aside, end = subject.received(refusal(code, 2), 0)
+    assert isinstance(aside, SetAside)
+    assert aside.sequence == 2
+    assert isinstance(end, HangUp)
+    assert end.retry is Retry.NOW
+    # A number that was not sent, or is acknowledged, is none of ours to give up.
+    for sequence in (1, 4):
+        other = flowing()
+        send(other, 3)
+        other.received(acknowledge(1), 0)
+        assert hang_up(other.received(refusal(code, sequence), 0)).retry is Retry.LATER
 
 
 def test_another_protocol_is_refused_by_name() -> None:

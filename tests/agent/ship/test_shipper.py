@@ -6,7 +6,9 @@ byte, and a batch that is sent again has the same bytes as before.
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from opentrail.batch import SourceRun, batch_refused, seal_batch
 from opentrail.clock import SystemClock
+from opentrail.segment.frame import Frame, Kind
 from opentrail.settings import Seconds
 from opentrail.v1 import ingest_pb2 as pb
 from opentrail_agent.metrics import Metrics
@@ -22,6 +25,7 @@ from opentrail_agent.ship.dial import CertificateError, Certificates
 from opentrail_agent.ship.heartbeat import Report
 from opentrail_agent.ship.settings import ShipSettings, TlsSettings
 from opentrail_agent.ship.shipper import Shipper
+from opentrail_agent.spool.aside import Aside, kept_aside
 from opentrail_agent.spool.room import Room
 from opentrail_agent.spool.spool import Spool
 from opentrail_agent.spool.writer import SpoolWriter
@@ -436,3 +440,86 @@ def test_missing_certificates_are_named(tmp_path: Path) -> None:
     ca.write_text("not a certificate")
     with pytest.raises(CertificateError, match="not a PEM"):
         certificates.read()
+
+
+@pytest.mark.parametrize("code", [Code.TOO_LARGE, Code.MALFORMED])
+async def test_a_batch_that_is_never_taken_is_set_aside_and_the_others_go_on(
+    start: Start, aggregator: FakeAggregator, tmp_path: Path, code: pb.Refusal.Code.ValueType
+) -> None:
+    async with FakeAggregator() as gone:
+        pass
+    full = await start(gone)
+    await full.write(5)
+    await full.close()
+    bad = full.sent[1]
+    aggregator.never_takes = lambda payload: code if payload == bad else None
+    agent = await start(aggregator)
+    await agent.all_acknowledged()
+    marker = aggregator.log[1]
+    assert aggregator.log == [full.sent[0], marker, *full.sent[2:]]
+    (item,) = batch_refused(marker)
+    assert (item.reason, item.length) == ("set_aside", len(bad))
+    assert "1 events" in item.detail
+    (kept,) = kept_aside(tmp_path / "spool")
+    assert kept.path.read_bytes().partition(b"\n")[2] == bad
+    assert Code.Name(code) in kept.told.reason
+    assert agent.metrics.value("opentrail_agent_set_aside_total") == 1
+    assert str(kept.path) in agent.metrics.problems()["set_aside"]
+    # It counts as what the spool holds, and it is said until a person takes it away.
+    assert agent.spool.aside.held_bytes == len(bad)
+    await agent.close()
+    aggregator.lose_behind(1)
+    again = await start(aggregator)
+    again.spool.aside.tell(again.metrics)
+    assert "set_aside" in again.metrics.problems()
+    await again.write(1)
+    await again.all_acknowledged()
+    assert aggregator.log[1] == marker, "sent again with other bytes"
+    kept.path.unlink()
+    again.spool.aside.tell(again.metrics)
+    assert "set_aside" not in again.metrics.problems()
+
+
+async def test_a_batch_above_what_the_welcome_allows_is_not_even_sent(
+    start: Start, aggregator: FakeAggregator
+) -> None:
+    aggregator.batch_max_bytes = 1000
+    agent = await start(aggregator)
+    payload = seal_batch(os.urandom(2000).hex().encode() + b"\n", 1, [SourceRun(source="a")], [])
+    await agent.spool.append(payload, 1, 0)
+    await agent.write(2)
+    await agent.all_acknowledged()
+    assert [batch_refused(each) != [] for each in aggregator.log] == [True, False, False]
+    assert payload not in [sent for _, _, sent in aggregator.seen.batches]
+
+
+async def test_an_aggregator_that_takes_nothing_at_all_is_asked_ever_less_often(
+    start: Start, aggregator: FakeAggregator
+) -> None:
+    aggregator.never_takes = lambda _: Code.MALFORMED
+    agent = await start(aggregator, backoff_initial_seconds=0.2, backoff_max_seconds=5)
+    await agent.write(1)
+    await aggregator.until(lambda: len(aggregator.seen.batches) >= 3)
+    before = len(aggregator.seen.batches)
+    await asyncio.sleep(0.5)
+    assert len(aggregator.seen.batches) - before < 10
+    assert agent.metrics.value("opentrail_agent_set_aside_total") == 1
+    assert "set aside before" in agent.metrics.problems()["uplink"]
+
+
+async def test_another_batch_under_the_number_of_one_set_aside_is_sent_as_it_is(
+    tmp_path: Path,
+) -> None:
+    first, second = Frame(Kind.BATCH, 7, 0, 1, 0, b"", b"one"), b"another"
+
+    class Reader:
+        def read_one(self, position: int) -> Frame:
+            return first
+
+    aside = Aside(tmp_path)
+    assert aside.take(Reader(), 7, "because", 1)  # type: ignore[arg-type]
+    assert not aside.take(Reader(), 7, "because", 2)  # type: ignore[arg-type]
+    found = Aside(tmp_path).marker(first)
+    assert found is not None
+    assert found == aside.marker(first)
+    assert aside.marker(dataclasses.replace(first, payload=second)) is None

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from opentrail_agent.spool.aside import Aside
 from opentrail_agent.spool.outgoing import read_outgoing
 from opentrail_agent.spool.spool import Sealed, Spool
 from tests.fakes.clock import FakeClock
@@ -154,6 +155,7 @@ class SpoolMachine(RuleBasedStateMachine):
         standing = self.spool.standing
         found = read_outgoing(
             self.spool.reader(),
+            Aside(self.spool.directory, self.spool._files),
             standing,
             standing.acknowledged_through,
             self.spool.durable,

@@ -7,6 +7,7 @@ import pytest
 
 from opentrail.batch import batch_refused
 from opentrail.errors import NewerFormatError
+from opentrail_agent.spool.aside import Aside
 from opentrail_agent.spool.outgoing import Outgoing, read_outgoing
 from opentrail_agent.spool.room import Room
 from opentrail_agent.spool.spool import Sealed, Spool
@@ -33,8 +34,9 @@ def fill(subject: Spool, count: int, size: int = 100) -> None:
 def unsent(subject: Spool) -> list[Outgoing]:
     standing = subject.standing
     return read_outgoing(
-        subject.reader(), standing, standing.acknowledged_through, subject.durable, 1 << 30
-    )
+        subject.reader(), Aside(subject.directory, subject._files), standing,
+        standing.acknowledged_through, subject.durable, 1 << 30,
+    )  # fmt: skip
 
 
 def segments(disk: SimulatedDisk) -> list[Path]:
