@@ -28,7 +28,7 @@ def run_ours(corpus: Path, events: int) -> PairResult:
     """From the start of the agent until the last event of `corpus` is durable in the log."""
     directory = Path(tempfile.mkdtemp(prefix="opentrail-bench-"))
     try:
-        home = _with_certificates(directory)
+        home = with_certificates(directory)
         port = free_port()
         config = directory / "agent.yaml"
         config.write_text(_agent_config(directory, home, port, corpus))
@@ -84,7 +84,8 @@ def _ingest_cpu(supervisor: int) -> float:
     return sum(cpu_seconds(pid) for pid in family(supervisor) if pid != supervisor)
 
 
-def _with_certificates(directory: Path) -> Path:
+def with_certificates(directory: Path) -> Path:
+    """A home that was started once."""
     installation = Installation(directory)
     try:
         installation.start()
@@ -95,13 +96,22 @@ def _with_certificates(directory: Path) -> Path:
 
 
 def _agent_config(directory: Path, home: Path, port: int, corpus: Path) -> str:
+    return (
+        agent_config_of(directory, home, port)
+        + f"""\
+capture:
+  watch:
+    - path: {corpus}
+"""
+    )
+
+
+def agent_config_of(directory: Path, home: Path, port: int) -> str:
+    """An agent that follows nothing yet."""
     certificate = home / "pki" / "agent-local.crt"
     return f"""\
 name: local
 state: {directory / "agent-state"}
-capture:
-  watch:
-    - path: {corpus}
 ship:
   addresses: ["127.0.0.1:{port}"]
   tls:

@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 
-from bench import latency, lookup, pairs, rebuild, search, sustained, weight
+from bench import latency, lookup, pairs, rebuild, s3import, search, sustained, weight
 from bench.figures import FULL, SCALES, Figure, Measure, table
 from bench.machine import describe
 
@@ -27,6 +27,7 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "memory": ("the agent's memory, also on a 50 MB single-line .gz", weight.agent_memory),
     "idle": ("an agent with nothing to do, with one file and with a thousand", weight.idle),
     "start": ("start with a 5 GB backlog", weight.start),
+    "s3import": ("import from a real S3 server: many files, and large ones", s3import.run),
 }
 
 

@@ -58,6 +58,7 @@ class S3Server:
                 [
                     str(self._program), "--port", f"127.0.0.1:{self._port}",
                     "--access", ROOT_KEY, "--secret", ROOT_SECRET, "--region", REGION, "--quiet",
+                    "--keep-alive",  # As AWS does.
                     "--iam-dir", str(folder / "iam"),
                     "--admin-port", f"127.0.0.1:{self._admin_port}",
                     "posix", "--versioning-dir", str(folder / "versions"), str(folder / "objects"),
