@@ -41,6 +41,7 @@ ELSEWHERE = {
     "archive.spilled": "aggregator/archive",
     "opensearch.": "aggregator/opensearch",
     "rebuild.": "aggregator/rebuild",
+    "rebuild.": "aggregator/rebuild",
     "wal.": "aggregator/ingest",
 }
 

@@ -22,7 +22,12 @@ from opentrail_aggregator.wal.disk_reader import DiskLogReader
 from opentrail_aggregator.wal.lineage import read_lineage
 from opentrail_aggregator.wal.log import NewFrame, control_frame
 from opentrail_aggregator.wal.published import PublishedPosition, UnsharedPosition
-from opentrail_aggregator.wal.release import is_pressed, read_standings, release_through
+from opentrail_aggregator.wal.release import (
+    is_pressed,
+    read_standings,
+    reader_limits,
+    release_through,
+)
 from opentrail_aggregator.wal.settings import LogSettings
 from opentrail_aggregator.wal.steps import SteppedFiles
 from opentrail_aggregator.wal.writer import LogThread
@@ -49,6 +54,8 @@ class Books:
         self._settings_digest = hashlib.sha256(self._settings_frame.payload).hexdigest()
         self._is_rotated = False
         self._released_through = 0
+        self.limits: dict[str, int] = {}
+        """Of each reader the last position that may go as far as it is concerned."""
         self._reader = DiskLogReader(home.log, files, UnsharedPosition())
         self.log = DiskLog(
             home.log,
@@ -117,12 +124,15 @@ class Books:
         _, archive = self.cursors.read("archive")
         self.ledger.archived.advance(int(archive.get("archived_through", 0)))
         standings = read_standings(self.cursors, self._settings.readers)
+        pressed = is_pressed(self.log.size_bytes, self._settings.max_bytes)
         through = release_through(
             standings,
             self._settings.readers,
             self.store.written_position,
-            is_pressed=is_pressed(self.log.size_bytes, self._settings.max_bytes),
+            is_pressed=pressed,
         )
+        # As it will be when the log is nearly full: what an index can read elsewhere is no cause.
+        self.limits = reader_limits(standings, self._settings.readers, is_pressed=True)
         if through > self._released_through:
             self._released_through = through
             self.thread.drop_before(through + 1, on_failed=self._release_again)

@@ -36,6 +36,7 @@ from opentrail_aggregator.ingest.stream import AgentStream
 from opentrail_aggregator.ingest.tls import ServerTls, TlsFiles
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.lock import acquire_lock
+from opentrail_aggregator.wal.holdup import Holdup
 from opentrail_aggregator.wal.log import LogError
 from opentrail_aggregator.wal.room import Room, free_bytes
 
@@ -71,6 +72,7 @@ class IngestServer:
         self._listen = settings.grpc
         self._log = settings.log
         self._disk = settings.disk
+        self._holdup = Holdup(settings.log.max_bytes)
         self._settings = settings
         self._logical: dict[str, Any] = {}
         self._books: Books
@@ -242,6 +244,13 @@ class IngestServer:
                 self._books.save_if_rotated()
                 if turn % 4 == 0:
                     self._books.release()
+                    self._holdup.look(
+                        self._clock.monotonic(),
+                        self._clock.now_ns(),
+                        self._books.limits,
+                        self._books.thread.durable_position,
+                        self._books.log.size_bytes,
+                    )
                 self.metrics.healed("log.house")
             except (OSError, OpenTrailError) as error:
                 self.metrics.problem("log.house", f"segments cannot be released: {error}")
@@ -280,9 +289,14 @@ class IngestServer:
     def _look_at_room(self) -> None:
         full = self._room.problem(TYPICAL_BATCH_BYTES)
         if full:
-            self.metrics.problem("log.full", f"batches are refused: {full}")
+            why = f"; {self._holdup.text}" if self._holdup.text else ""
+            self.metrics.problem("log.full", f"batches are refused: {full}{why}")
         else:
             self.metrics.healed("log.full")
+        if self._holdup.text:
+            self.metrics.problem("log.held", self._holdup.text)
+        else:
+            self.metrics.healed("log.held")
 
     async def _look_at_identities(self) -> None:
         self._reception.end_disbelieved()

@@ -40,15 +40,23 @@ def release_through(
     is_pressed: bool,
 ) -> int:
     """The last position that nobody needs any more; 0 if there is none."""
-    limits = [remembered_through]
+    limits = reader_limits(standings, readers, is_pressed=is_pressed)
+    return min((remembered_through, *limits.values()))
+
+
+def reader_limits(
+    standings: Mapping[str, Standing], readers: Sequence[str], *, is_pressed: bool
+) -> dict[str, int]:
+    """Of each reader the last position that it does not need any more."""
+    limits: dict[str, int] = {}
     for name in readers:
         standing = standings.get(name, Standing(0))
         limit = standing.position
         if name in _INDEXES and is_pressed and standing.can_catch_up:
             archive = standings.get("archive", Standing(0))
             limit = max(limit, min(archive.position, archive.recoverable_through))
-        limits.append(limit)
-    return min(limits)
+        limits[name] = limit
+    return limits
 
 
 def is_pressed(size_bytes: int, max_bytes: int) -> bool:
