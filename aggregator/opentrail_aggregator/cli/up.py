@@ -57,7 +57,7 @@ def up(options: argparse.Namespace) -> int:
     clock = SystemClock()
     home = Home(home_of(options).absolute())
     DISK.make_directory(home.path)
-    settings, aggregator = _aggregator(home, options)
+    settings, aggregator = aggregator_of(home, options)
     lock = acquire_lock(home.run / "locks" / "up.lock", clock)
     ensure_first_key(home.keys, clock)
     credentials = agent_credentials(home.pki, NAME)
@@ -110,7 +110,7 @@ def _make_certificates(home: Home, settings: AggregatorSettings) -> None:
     make_certificates(home.pki, hosts, [NAME, IMPORT_NAME])
 
 
-def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSettings, ChildSpec]:
+def aggregator_of(home: Home, options: argparse.Namespace) -> tuple[AggregatorSettings, ChildSpec]:
     """The aggregator's settings, checked before anything is started, and how to start it."""
     overrides = {"home": str(home.path)}
     if options.http:
@@ -122,7 +122,8 @@ def _aggregator(home: Home, options: argparse.Namespace) -> tuple[AggregatorSett
     if options.archive:
         bucket, prefix = parse_s3_url(options.archive, "--archive")
         overrides |= {"archive.destination": "s3", "archive.bucket": bucket}
-        overrides["archive.prefix"] = prefix.strip("/")
+        if prefix.strip("/"):
+            overrides["archive.prefix"] = prefix.strip("/")
     path = configuration_of(home.path)
     settings = settings_of(home.path, overrides)
     refuse_open_plaintext(settings.http)
