@@ -4,6 +4,7 @@ import argparse
 from typing import TypeAlias
 
 from opentrail.completion import add_completion
+from opentrail_aggregator.cli.doctor_arguments import add_doctor_command
 from opentrail_aggregator.cli.opensearch_arguments import (
     add_dashboards_commands,
     add_held_command,
@@ -75,6 +76,7 @@ Try it:
     _keys(commands)
     _env(commands)
     _status(commands)
+    add_doctor_command(commands, _command)
     add_completion(commands).set_defaults(module="completion", function="show")
     return parser
 
