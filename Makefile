@@ -48,7 +48,7 @@ test: ## All the set-up, then every check and test except the long ones (12 minu
 	@$(STAGE) types $(BIN)/mypy
 	@$(STAGE) imports $(BIN)/lint-imports
 	@$(STAGE) tests $(BIN)/python -m pytest -m "not long" --durations=15 -n $(WORKERS) \
-	  --dist loadgroup --no-loadscope-reorder $(TESTS)
+	  --dist loadscope --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-long
 test-long: .venv/.tests ## Only the long tests: minutes each

@@ -4,19 +4,24 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
 
 from tests.real.opensearch import OpenSearchNode
 from tests.real.opensearch_install import MissingToolError, install
 from tests.real.versitygw import MissingServerError, S3Server, program
-from tests.spread import spread
+from tests.spread import Spread, in_order
 
 RUNNING = "OPENTRAIL_TEST_OPENSEARCH_PORT"
 """A node that is running already, for trying things out by hand: its port on loopback."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    spread(items)
+    in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
+    return Spread(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,30 +1,48 @@
 """Which tests stay together when they run in several processes, and which come first.
 
-Loaded by tests/conftest.py; does nothing when pytest runs in one process.  Tests of one file share
-what the file sets up, so they stay in one process; those that need the real OpenSearch share one
-node.  A test of the whole system sets up everything itself and mostly waits: each goes alone, and
-before all others, so that none is left over at the end.
+Loaded by tests/conftest.py.  Tests of one file share what the file sets up, so they stay in one
+process; those that need the real OpenSearch share one node.  A test of the whole system sets up
+everything itself and mostly waits: each goes alone, and before the small ones, so that none is
+left over at the end.
 """
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 NODE = "opensearch_node"
 """The fixture that starts the one OpenSearch of a process."""
 
-
-def group_of(item: pytest.Item) -> tuple[int, str]:
-    """The rank of a test (lower starts earlier) and the name of those it stays with."""
-    if NODE in getattr(item, "fixturenames", ()):
-        return 0, "opensearch"
-    file, _, _ = item.nodeid.partition("::")
-    if file.startswith("tests/system/"):
-        return 1, item.nodeid
-    return 2, file
+WITH_NODE = ("tests/aggregator/opensearch/", "tests/aggregator/dashboards/")
+"""Where the tests are that use it."""
 
 
-def spread(items: list[pytest.Item]) -> None:
-    """Put `items` in the order they should start, each marked with its group."""
-    groups = {item: group_of(item) for item in items}
-    for item, (_, name) in groups.items():
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: groups[item][0])
+def group_of(nodeid: str) -> str:
+    """The name of the tests that `nodeid` stays with."""
+    if nodeid.startswith(WITH_NODE):
+        return "opensearch"
+    return nodeid if nodeid.startswith("tests/system/") else nodeid.partition("::")[0]
+
+
+def rank_of(nodeid: str) -> int:
+    """Lower starts earlier."""
+    if nodeid.startswith(WITH_NODE):
+        return 0
+    return 1 if nodeid.startswith("tests/system/") else 2
+
+
+class Spread(LoadScopeScheduling):
+    """Hands out whole groups, in the order of the collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def in_order(items: list[pytest.Item]) -> None:
+    """Sort `items` by their rank; a stranger that needs OpenSearch is a mistake."""
+    for item in items:
+        if NODE in getattr(item, "fixturenames", ()) and rank_of(item.nodeid):
+            raise pytest.UsageError(
+                f"{item.nodeid} uses {NODE} but is not below {' or '.join(WITH_NODE)}: it would "
+                "start a second node; move it, or add its folder to tests/spread.py"
+            )
+    items.sort(key=lambda item: rank_of(item.nodeid))
