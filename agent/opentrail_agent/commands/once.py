@@ -28,6 +28,7 @@ from opentrail_agent.importing.progress import ImportProgress, ImportResult
 from opentrail_agent.importing.running import run_work
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
 from opentrail_agent.logs import set_up_logs
+from opentrail_agent.memory import keep_freed_memory
 from opentrail_agent.pipe import PipeResult, run_pipe
 from opentrail_agent.s3.client import make_client
 from opentrail_agent.s3.importing import S3Import
@@ -73,6 +74,7 @@ def import_files(options: argparse.Namespace) -> int:
         die_with_parent()
     settings = settings_of(options)
     set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    keep_freed_memory()
     of_s3 = [path.startswith(SCHEME) for path in options.paths]
     if any(of_s3) and not all(of_s3):
         raise UsageError("files and s3:// places are imported one after the other, not together")
@@ -166,6 +168,7 @@ def pipe(options: argparse.Namespace) -> int:
         die_with_parent()
     settings = settings_of(options)
     set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    keep_freed_memory()
     state = Path(options.state) if options.state else settings.state / "pipe"
     result, is_sent = asyncio.run(_pipe(settings, state, options))
     print(f"{result.events} events, {result.refused} refused", file=sys.stderr)
