@@ -46,8 +46,11 @@ def records_in(server: S3Server, bucket: str) -> Counter[str]:
 
 
 def test_what_goes_through_is_in_the_bucket_once_and_aws_tools_say_it_is_valid(
-    installation: Installation, tmp_path: Path, s3_server: S3Server
-) -> None:
+    installation: Installation, tmp_path: Path, s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
     bucket = s3_server.make_bucket()
     producer = Producer(tmp_path / "source", 61)
     producer.write(600)
@@ -58,6 +61,7 @@ def test_what_goes_through_is_in_the_bucket_once_and_aws_tools_say_it_is_valid(
         installation.start(producer.pattern, archive=where, environment=environment)
         installation.wait_until_drained(producer.owed.lines)
         installation.run("digest", "now")
+        assert installation.run("verify").stdout.startswith(b"whole: ")
         metrics = installation.get("/metrics")[1].decode()
         retries = re.findall(r'archive_retries_total\{.*reason="connection"\} ([0-9]+)', metrics)
         assert sum(map(int, retries)) >= 1, "no answer was lost: nothing was tried"

@@ -35,7 +35,7 @@ from opentrail_aggregator.cli.client import Server, home_of
 from opentrail_aggregator.cli.local_agent import IMPORT_NAME, NAME, write_configuration
 from opentrail_aggregator.cli.progress import ProgressReader
 from opentrail_aggregator.cli.screen import PlainScreen, Screen, TerminalScreen
-from opentrail_aggregator.cli.settings_of_home import configuration_of, settings_of
+from opentrail_aggregator.cli.settings_of_home import configuration_of, remember, settings_of
 from opentrail_aggregator.config import AggregatorSettings
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.sample.producer import FILE_NAME
@@ -57,8 +57,10 @@ def up(options: argparse.Namespace) -> int:
     clock = SystemClock()
     home = Home(home_of(options).absolute())
     DISK.make_directory(home.path)
-    settings, aggregator = aggregator_of(home, options)
+    overrides = overrides_of(home, options)
+    settings, aggregator = aggregator_of(home, overrides)
     lock = acquire_lock(home.run / "locks" / "up.lock", clock)
+    remember(home.path, overrides)
     ensure_first_key(home.keys, clock)
     credentials = agent_credentials(home.pki, NAME)
     has_certificates = credentials.exist and server_credentials(home.pki).exist
@@ -110,8 +112,8 @@ def _make_certificates(home: Home, settings: AggregatorSettings) -> None:
     make_certificates(home.pki, hosts, [NAME, IMPORT_NAME])
 
 
-def aggregator_of(home: Home, options: argparse.Namespace) -> tuple[AggregatorSettings, ChildSpec]:
-    """The aggregator's settings, checked before anything is started, and how to start it."""
+def overrides_of(home: Home, options: argparse.Namespace) -> dict[str, str]:
+    """Settings that the command line names."""
     overrides = {"home": str(home.path)}
     if options.http:
         overrides["http.listen"] = options.http
@@ -124,6 +126,11 @@ def aggregator_of(home: Home, options: argparse.Namespace) -> tuple[AggregatorSe
         overrides |= {"archive.destination": "s3", "archive.bucket": bucket}
         if prefix.strip("/"):
             overrides["archive.prefix"] = prefix.strip("/")
+    return overrides
+
+
+def aggregator_of(home: Home, overrides: dict[str, str]) -> tuple[AggregatorSettings, ChildSpec]:
+    """The aggregator's settings, checked before anything is started, and how to start it."""
     path = configuration_of(home.path)
     settings = settings_of(home.path, overrides)
     refuse_open_plaintext(settings.http)

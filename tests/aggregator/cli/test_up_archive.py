@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 
 from opentrail.errors import ConfigError
-from opentrail_aggregator.cli.up import aggregator_of
+from opentrail_aggregator.cli.settings_of_home import remember, settings_of
+from opentrail_aggregator.cli.up import aggregator_of, overrides_of
 from opentrail_aggregator.home import Home
 
 
 def settings_for(home: Path, archive: str | None) -> tuple[str, str, str]:
     options = argparse.Namespace(http=None, grpc=None, opensearch=None, archive=archive)
-    settings, spec = aggregator_of(Home(home), options)
+    overrides = overrides_of(Home(home), options)
+    settings, spec = aggregator_of(Home(home), overrides)
+    remember(home, overrides)
+    assert settings_of(home).archive == settings.archive, "other commands look elsewhere"
     for each in spec.argv:
         assert not each.endswith("="), "a setting without a value is refused"
     return settings.archive.destination, settings.archive.bucket, settings.archive.prefix
