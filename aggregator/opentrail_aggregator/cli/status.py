@@ -76,6 +76,7 @@ def lines_of(found: Mapping[str, Any]) -> list[str]:
     for name in found["indexed"]:
         lines += _equation(_of_index(found, name), "indexed", "expired", name)
     lines += _equation(found, "archived", "unselected", "archive")
+    lines += [_trail(arn, each) for arn, each in found.get("trails", {}).items()]
     agree = "the sums agree" if found["sums_agree"] else "THE SUMS DO NOT AGREE"
     counted = ", everything opened and counted again" if found["recounted"] else ""
     lines += [f"{agree}{counted}", ""]
@@ -109,6 +110,11 @@ def _equation(found: Mapping[str, Any], done: str, aside: str, sink: str) -> lis
     ]  # fmt: skip
     text = "  + ".join(f"{name} {number:,}" for name, number in parts)
     return [f"received {found['received']:,}  =  {text}"]
+
+
+def _trail(arn: str, of: Mapping[str, Any]) -> str:
+    parts = (f"{name} {of[name]:,}" for name in ("archived", "unselected", "pending"))
+    return f"  trail {clean(arn.rpartition('/')[2])}: kept {of['kept']:,}  =  {'  + '.join(parts)}"
 
 
 def _of_index(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """The archive and the indexes as `status` counts them: each by its own room's figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,13 @@ from opentrail_aggregator.search.errors import SearchUnavailableError
 from opentrail_aggregator.status.sums import Sink
 
 
+class _TrailFigures(Protocol):
+    kept: int
+    archived: int
+    unselected: int
+    pending: int
+
+
 class _ArchiveFigures(Protocol):
     position: int
     archived: int
@@ -22,6 +30,9 @@ class _ArchiveFigures(Protocol):
     kept_total: int
     unselected: int
     findings: list[str]
+
+    @property
+    def trails(self) -> Mapping[str, _TrailFigures]: ...
 
 
 class _ArchiveReader(Protocol):
@@ -44,6 +55,15 @@ class ArchiveCounter:
             aside=found.unselected,
             staged=found.pending,
             findings=tuple(found.findings),
+            trails={
+                arn: {
+                    "kept": each.kept,
+                    "archived": each.archived,
+                    "unselected": each.unselected,
+                    "pending": each.pending,
+                }
+                for arn, each in found.trails.items()
+            },
         )
 
 

@@ -14,8 +14,8 @@ therefore leaves a gap of one, whatever else is going on.
 Pure values; nothing here is worked out by subtracting one store's figure from another's.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -47,6 +47,8 @@ class Sink:
     """What the sink itself knows that it cannot bring back."""
     findings: tuple[str, ...] = ()
     """What it found wrong while it counted."""
+    trails: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of an archive: each trail's own sum, kept = archived + unselected + pending, by ARN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ def described(figures: Figures) -> dict[str, Any]:
         "expired": figures.index.aside,
         "expired_in": {sink.name: sink.aside for sink in figures.also},
         "unselected": figures.archive.aside,
+        "trails": {arn: dict(each) for arn, each in figures.archive.trails.items()},
         "pending": figures.pending,
         "sums_agree": not wrong,
         "wrong": list(wrong),
