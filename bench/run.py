@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 
-from bench import latency, lookup, pairs, rebuild, s3import, search, sustained, weight
+from bench import latency, lookup, opensearch, pairs, rebuild, s3import, search, sustained, weight
 from bench.figures import FULL, SCALES, Figure, Measure, table
 from bench.machine import describe
 
@@ -20,6 +20,10 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "pairs": ("agent -> aggregator durable on disk, agent CPU, against the peers", pairs.run),
     "ack": ("acknowledgement after fsync at 10,000 events/s", latency.acknowledged),
     "found": ("written line -> found at 2,000 events/s, the aggregator's memory", latency.found),
+    "bulk": ("into the real OpenSearch, against peers and a loader", opensearch.rate),
+    "bulk-pair": ("agent, aggregator, _bulk to a sink, against the peers' pairs", opensearch.pair),
+    "bulk-found": ("written line -> found in OpenSearch at 1,000 events/s", opensearch.found),
+    "bulk-size": ("index bytes and server CPU against dynamic mapping", opensearch.size),
     "sustained": ("ten minutes at 10,000 events/s, every event then found", sustained.run),
     "search": ("questions over HTTP, 5 million events in 90 days", search.run),
     "lookup": ("LookupEvents, signed, by EventId and by Username within one day", lookup.run),
