@@ -17,7 +17,7 @@ class ConsolidateSettings:
     ] = Seconds(FUTURE_MAX_SECONDS)
     step_raw_bytes: Annotated[
         Bytes, "How much of the log, uncompressed, is judged before its verdicts are made durable."
-    ] = Bytes(6 * MIB)
+    ] = Bytes(2 * MIB)
     verdict_segment_bytes: Annotated[
         Bytes, "Size of one file of verdicts; whole files go once the log behind them is released."
     ] = Bytes(16 * MIB)
