@@ -1,4 +1,4 @@
-"""What is on disks out there is read by this program; what a later one wrote is refused and stays."""
+"""What is on disks out there is read by this program; what a later one wrote is refused."""
 
 import json
 import shutil
