@@ -53,6 +53,16 @@ def takes_of(trail: TrailSpec, global_services: frozenset[str] = frozenset()) ->
         tests.append(lambda view: str(view.eventSource) not in services)
     insights = bool(trail.insights)
 
+    if not tests:
+
+        def choose(view: SelectedView) -> bool:
+            category = view.eventCategory
+            if category == "Management":  # Nearly all of them.
+                return selected(view)
+            return insights if (category or category_of(view)) == "Insight" else selected(view)
+
+        return choose
+
     def take(view: SelectedView) -> bool:
         if (view.eventCategory or category_of(view)) == "Insight":
             chosen = insights
