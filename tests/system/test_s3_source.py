@@ -13,7 +13,7 @@ from .oracle import judge
 from .processes import COMMANDS, Installation, wait_for
 from .producer import Producer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 STREAMS = ("o-a1b2c3d4e5/111122223333", "222233334444")
 
 

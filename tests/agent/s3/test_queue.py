@@ -136,6 +136,7 @@ async def test_a_poison_message_goes_to_quarantine_and_the_others_go_on(rig: Que
     assert rig.metrics.value("opentrail_agent_s3_messages_total", what="poison") == 2
 
 
+@pytest.mark.long
 async def test_a_message_is_kept_hidden_until_acknowledged_and_comes_again_after_a_crash(
     rig: Queued,
 ) -> None:
