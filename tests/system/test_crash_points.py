@@ -42,6 +42,7 @@ ELSEWHERE = {
     "opensearch.": "aggregator/opensearch",
     "rebuild.": "aggregator/rebuild",
     "rebuild.": "aggregator/rebuild",
+    "trails.": "aggregator/trails",
     "wal.": "aggregator/ingest",
 }
 

@@ -1,5 +1,9 @@
 """The book of trails: durable, of one mind with the log whatever dies in between."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +127,31 @@ def test_a_damaged_file_is_said_and_not_overwritten(tmp_path: Path) -> None:
 def test_a_malformed_frame_is_refused(frame: dict[str, Any]) -> None:
     with pytest.raises((ValueError, msgspec.ValidationError)):
         trail_of_frame({"type": "trail", **frame})
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from tests.aggregator.trails.test_book import AUDIT, Log, book_of, put
+log = Log()
+put(book_of(Path(sys.argv[1]), log), AUDIT)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["trails.pending", "trails.appended"])
+def test_a_kill_on_the_way_leaves_a_change_that_is_made_at_the_next_start(
+    tmp_path: Path, point: str
+) -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(tmp_path)], cwd=root, check=False, timeout=60,
+        env={**os.environ, "OPENTRAIL_CRASH_AT": point, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    log = Log()
+    book = book_of(tmp_path, log)
+    assert AUDIT.arn not in book.all()
+    book.settle()
+    assert [trail_of_frame(each)[2] for each in log.frames] == [AUDIT]
+    assert AUDIT.arn in book_of(tmp_path, log).all()
