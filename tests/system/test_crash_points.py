@@ -41,7 +41,6 @@ ELSEWHERE = {
     "archive.spilled": "aggregator/archive",
     "opensearch.": "aggregator/opensearch",
     "rebuild.": "aggregator/rebuild",
-    "rebuild.": "aggregator/rebuild",
     "trails.": "aggregator/trails",
     "wal.": "aggregator/ingest",
 }

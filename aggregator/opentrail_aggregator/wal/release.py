@@ -66,12 +66,15 @@ def is_pressed(size_bytes: int, max_bytes: int) -> bool:
 
 def read_standings(cursors: Cursors, readers: Sequence[str]) -> dict[str, Standing]:
     """What the cursors of `readers` say now."""
-    return {name: _standing(*cursors.read(name)) for name in readers}
+    return {name: _standing(name, *cursors.read(name)) for name in readers}
 
 
-def _standing(position: int, state: dict[str, Any]) -> Standing:
+def _standing(name: str, position: int, state: dict[str, Any]) -> Standing:
+    # An index that has never begun (its server was away from the start) will find the log
+    # beginning behind its place, as after any release.
+    never_began = name in _INDEXES and not position and not state
     return Standing(
         position,
-        bool(state.get("can_catch_up", False)),
+        bool(state.get("can_catch_up", never_began)),
         int(state.get("recoverable_through", 0)),
     )
