@@ -30,7 +30,7 @@ def rank_of(nodeid: str) -> int:
     return 1 if nodeid.startswith("tests/system/") else 2
 
 
-class Spread(LoadScopeScheduling):
+class Spread(LoadScopeScheduling):  # type: ignore[misc]
     """Hands out whole groups, in the order of the collection."""
 
     def _split_scope(self, nodeid: str) -> str:
