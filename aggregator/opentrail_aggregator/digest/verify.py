@@ -9,10 +9,13 @@ nothing else. An account at a time:
     besides      no log file that no digest lists (deliveries that wait for theirs excepted)
     manifests    archive/verify: their chain, objects, counts and log positions
 
+A log file is read, inflated and hashed once, for its digest and its manifest.
+
 Streams: names of one account and one object's bytes are in memory at a time. It may run beside a
 working aggregator: HOME is read before and after the bucket.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from dataclasses import dataclass, field
 from opentrail.clock import Clock
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail_aggregator.archive.catalog import split_records
 from opentrail_aggregator.archive.deliveries import DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination, NoSuchObjectError
 from opentrail_aggregator.archive.gzip_member import (
@@ -30,7 +34,7 @@ from opentrail_aggregator.archive.gzip_member import (
 from opentrail_aggregator.archive.keys import LOG_FOLDERS, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.roots import roots_of
-from opentrail_aggregator.archive.verify import verify_manifests
+from opentrail_aggregator.archive.verify import Content, verify_manifests
 from opentrail_aggregator.digest.document import Digest
 from opentrail_aggregator.digest.expected import Expected, read_expected
 from opentrail_aggregator.digest.inbox import read_all
@@ -91,6 +95,7 @@ class Verifier:
         self._roots = roots_of(home, prefix, files)
         self._progress = progress
         self._known_keys: dict[str, dict[str, PublicKey]] = {}
+        self._read: dict[str, Content] = {}
         self.report = Report()
 
     def run(self) -> Report:
@@ -101,8 +106,9 @@ class Verifier:
         for account in sorted(accounts):
             self._account(account)
         manifests = verify_manifests(
-            self._home, self._destination, self._prefix, progress=self._progress, files=self._files
-        )
+            self._home, self._destination, self._prefix, progress=self._progress, files=self._files,
+            read=self._read,
+        )  # fmt: skip
         self.report.manifests = manifests.manifests
         self.report.events = manifests.events
         self.report.problems += manifests.problems
@@ -249,8 +255,11 @@ class Verifier:
             return _MISSING
         except NotOneMemberError as error:
             return str(error)
-        if hashlib.sha256(data).hexdigest() != sha256:
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
             return "its content is not what its digest says (sha256)"
+        with contextlib.suppress(DamagedError):  # Then it is read again, and told of.
+            self._read[key] = Content(found, len(split_records(key, data)))
         return ""
 
 
