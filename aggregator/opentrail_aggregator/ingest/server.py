@@ -4,8 +4,7 @@
     stop    port closed → what is on its way is acknowledged → ledger → log → lock
 
 Reflection is off: whoever may speak knows the protocol. A log that cannot be opened is no reason to
-end: the role stays up, says what is wrong, and tries again, so that `status` has an answer.
-"""
+end: the role stays up, says what is wrong, and tries again, so `status` has an answer."""
 
 import asyncio
 import contextlib
