@@ -60,7 +60,7 @@ def records(count: int, newest: int, seed: int = 1, first: int = 0) -> Iterator[
         yield (
             f'{{"eventVersion":"1.11","userIdentity":{user},"eventTime":"{time}",{shape[0]},'
             f'"awsRegion":"{region}","sourceIPAddress":"{addresses[int(pick() ** 2 * 5000)]}",'
-            f'{shape[1].replace("@KEY@", f"{bits(64):016x}").replace("@ITEM@", f"{bits(68):017x}")}'
+            f"{shape[1].replace('@KEY@', f'{bits(64):016x}').replace('@ITEM@', f'{bits(68):017x}')}"
             f',"requestID":"{_uuid(request)}",'
             f'"eventID":"{_uuid(identifier)}",{shape[2]},"recipientAccountId":"{account}",'
             '"eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":'

@@ -29,9 +29,7 @@ PROBES = 4
 
 
 @contextlib.contextmanager
-def installed(
-    *watch: str, environment: dict[str, str] | None = None
-) -> Iterator[Installation]:
+def installed(*watch: str, environment: dict[str, str] | None = None) -> Iterator[Installation]:
     """`opentrail up` in a folder that is gone afterwards, with the product's own settings unless
     `environment` says otherwise."""
     directory = Path(tempfile.mkdtemp(prefix="opentrail-bench-"))
@@ -158,5 +156,3 @@ def _probe(
             time.sleep(0.02)
         with lock:
             waits.append(time.monotonic() - written)
-
-

@@ -57,9 +57,7 @@ def _rates(results: dict[str, list[PairResult]]) -> list[Figure]:
     ]  # fmt: skip
     if DURABLE_PEER in results:
         ratio = ours / _rate(results[DURABLE_PEER])
-        figures.append(
-            Figure(f"… against {DURABLE_PEER}", f"{ratio:.1f} x", ">= 5 x", ratio >= 5)
-        )
+        figures.append(Figure(f"… against {DURABLE_PEER}", f"{ratio:.1f} x", ">= 5 x", ratio >= 5))
     racers = {name: _rate(results[name]) for name in RACERS if name in results}
     if racers:
         fastest = max(racers, key=lambda name: racers[name])

@@ -43,11 +43,22 @@ replaces:
 
 # With the libraries a slim machine may lack; those it has are simply unused copies.
 RSYSLOG_PACKAGES = [
-    "rsyslog", "rsyslog-relp", "librelp0", "libestr0", "libfastjson4", "liblognorm5",
+    "rsyslog",
+    "rsyslog-relp",
+    "librelp0",
+    "libestr0",
+    "libfastjson4",
+    "liblognorm5",
     "libgnutls30",
 ]
 SYSLOG_NG_PACKAGES = [
-    "syslog-ng-core", "libivykis0", "libnet1", "libjson-c5", "libwrap0", "libglib2.0-0", "libcap2",
+    "syslog-ng-core",
+    "libivykis0",
+    "libnet1",
+    "libjson-c5",
+    "libwrap0",
+    "libglib2.0-0",
+    "libcap2",
     "libpcre3",
 ]
 
@@ -113,8 +124,13 @@ def _unpacked(name: str, packages: list[str], binary: str) -> Path:
 
 def _step(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(
-        ["nice", "-n", "15", *command], cwd=folder, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        ["nice", "-n", "15", *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         tail = "\n".join(done.stdout.splitlines()[-8:])

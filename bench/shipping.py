@@ -23,9 +23,7 @@ class Acknowledged:
     """From the moment a batch was due until its acknowledgement, in seconds."""
 
 
-def ship_paced(
-    stranger: Stranger, *, rate: int, batch_events: int, seconds: float
-) -> Acknowledged:
+def ship_paced(stranger: Stranger, *, rate: int, batch_events: int, seconds: float) -> Acknowledged:
     """Send `rate` events a second for `seconds`; every acknowledgement is timed."""
     payloads = [batch(Lines(batch_events * 4).make(n * batch_events, batch_events).splitlines())
                 for n in range(16)]  # fmt: skip

@@ -172,5 +172,3 @@ def _start_ingest(home: Path, port: int, roles: str) -> tuple[float, Memory]:
             seen = family_memory(running.process.pid)
             highest = seen if seen.anonymous > highest.anonymous else highest
     return took, highest
-
-

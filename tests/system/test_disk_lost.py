@@ -152,5 +152,3 @@ def test_with_release_archived_a_lost_disk_loses_nothing_at_all(
     judge(installation, producer, set(producer.owed.kept))
     status = installation.status()
     assert status["duplicates"] > 0, "vacuous: nothing that is archived was sent again"
-
-

@@ -18,9 +18,7 @@ from opentrail_aggregator.consolidate.ids.idsets import IdSets
 _VIEWS = msgspec.json.Decoder(RecordView)
 
 
-def add_identities(
-    catalog: Catalog, manifests: Iterable[str], ids: IdSets
-) -> Iterator[int]:
+def add_identities(catalog: Catalog, manifests: Iterable[str], ids: IdSets) -> Iterator[int]:
     """Add the events of those manifests; yields the number of records of each object.
 
     Several trails may have delivered one event: it is known by the first place it is found at.

@@ -196,8 +196,17 @@ class MemoryLog:
         verdict.kept_total = self.kept_total
         self.entries.append(
             LogEntry(
-                position, kind, self.clock.now_ns(), agent, "e" * 32 if agent else "", sequence,
-                "", "*", verdict.events, 0, payload,
+                position,
+                kind,
+                self.clock.now_ns(),
+                agent,
+                "e" * 32 if agent else "",
+                sequence,
+                "",
+                "*",
+                verdict.events,
+                0,
+                payload,
             )
         )
         self.verdicts.append(verdict)
@@ -311,4 +320,3 @@ class Rig:
         assert self.verify().problems == []
         positions = [record.position for _, record in self.reader.catalog.all_records()]
         assert len(positions) == len(set(positions))
-

@@ -189,9 +189,7 @@ def test_copies_are_left_out_and_each_account_region_hour_has_its_own_object(
         (r"\u0049nsight", "CloudTrail-Insight"),
     ],
 )
-def test_the_category_decides_the_folder(
-    tmp_path: Path, category: str | None, folder: str
-) -> None:
+def test_the_category_decides_the_folder(tmp_path: Path, category: str | None, folder: str) -> None:
     rig = Rig(tmp_path)
     rig.log.send([event(1, NOON, category=category), event(2, NOON)])
     rig.pass_time(2 * 3600)

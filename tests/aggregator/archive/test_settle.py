@@ -61,9 +61,7 @@ def test_the_table_of_the_design(first: float, last: float, at: float, expected:
 
 
 def imported(*importers: str) -> OpenPart:
-    return OpenPart(
-        1, PartKey("arn", "1" * 12, "r", PART_HOUR, "CloudTrail"), importers=importers
-    )
+    return OpenPart(1, PartKey("arn", "1" * 12, "r", PART_HOUR, "CloudTrail"), importers=importers)
 
 
 def test_an_imported_part_waits_for_all_its_imports_and_for_nothing_else() -> None:

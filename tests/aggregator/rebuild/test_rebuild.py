@@ -76,8 +76,7 @@ def places(home: Home, events: Iterable[Event]) -> list[int]:
 
 def test_every_archived_event_is_known_at_its_old_place_and_no_other_is(rig: Rig) -> None:
     archived = {
-        record.line: record.position
-        for _, record in Catalog(rig.destination).all_records()
+        record.line: record.position for _, record in Catalog(rig.destination).all_records()
     }
     assert len(archived) == 60
     lose(rig.home)
