@@ -102,6 +102,8 @@ class Cutter:
             yield None
         head = self.chains.setdefault(trail.arn, ChainHead())
         manifest = self._manifest(order, key, entries, head, self._through(parts))
+        if not trail.validates:
+            manifest.log_file_validation = False
         staged_manifest = self._write_manifest(manifest, order, trail)
         delivery = Delivery(
             name=order.name,

@@ -105,6 +105,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     events: int
     objects: list[ObjectEntry]
     agents: list[AgentEntry]
+    log_file_validation: bool | msgspec.UnsetType = msgspec.UNSET
+    """False where the trail had none: no digest lists these objects. Absent otherwise."""
 
 
 class ObjectSummary(msgspec.Struct, kw_only=True):
@@ -141,6 +143,7 @@ class ManifestSummary(msgspec.Struct, kw_only=True):
     missing: list[str] = []
     events: int
     objects: list[ObjectSummary]
+    log_file_validation: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(Manifest)

@@ -10,7 +10,7 @@ Streams: one object in memory at a time.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from opentrail_aggregator.archive.manifest import Manifest, decode_manifest, man
 from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.staging.slices import undeltas
 from opentrail_aggregator.archive.staging.store import read_current
+from opentrail_aggregator.archive.vouched import Head, Link, remembered_heads, vouched_for
 from opentrail_aggregator.home import Home
 
 
@@ -38,6 +39,9 @@ class Verification:
     events: int = 0
     removed: int = 0
     """Objects that retention removed; their manifests were checked."""
+    unvalidated: dict[str, str] = field(default_factory=dict)
+    """Object -> its trail, where a manifest that HOME vouches for says that the trail had no log
+    file validation."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -56,8 +60,11 @@ def verify_manifests(
     progress: Callable[[str], None] | None = None,
     files: Files = DISK,
     read: Mapping[str, Content] | None = None,
+    more_heads: Callable[[], Iterable[Head]] = tuple,
 ) -> Verification:
-    """Check everything; `progress` is told each key. What is in `read` is not read again."""
+    """Check everything; `progress` is told each key. What is in `read` is not read again.
+
+    `more_heads` are manifests that are remembered elsewhere than in staging."""
     known = read or {}
     catalog = Catalog(destination, prefix, lambda: roots_of(home, prefix, files))
     result = Verification()
@@ -66,7 +73,12 @@ def verify_manifests(
     for delivery in DeliveryFolder(home.staging, files).read_all():
         under_way |= {each.key for each in (*delivery.objects, delivery.manifest)}
     removed_before = read_ledger(home, destination.bucket, files).before_ns
+    remembered = {*more_heads(), *remembered_heads(home, files)}
     present = {each.key for each in catalog.listed()}
+    # Once more: an aggregator may be working. Staging first, what it lets go of is in the others.
+    remembered |= {*remembered_heads(home, files), *more_heads()}
+    links: dict[str, Link] = {}
+    unvalidated: dict[str, dict[str, str]] = {}
     named: set[str] = set()
     heads: dict[tuple[str, str], tuple[str, str]] = {}
     log_id = current.log_id if current else ""
@@ -85,6 +97,9 @@ def verify_manifests(
         for problem in _own_faults(key, manifest):
             result.problems.append(problem)
         named |= {entry.key for entry in manifest.objects}
+        links[key] = Link(sha256, manifest.previous)
+        if manifest.log_file_validation is False:
+            unvalidated[key] = {entry.key: manifest.trail for entry in manifest.objects}
         if manifest.cut.delivered_at_ns < removed_before:
             result.removed += len(manifest.objects)
             continue
@@ -102,6 +117,8 @@ def verify_manifests(
             )
             if fault:
                 result.problems.append(fault)
+    for key in vouched_for(links, remembered) & unvalidated.keys():
+        result.unvalidated |= unvalidated[key]
     for key in sorted(present - named - under_way):
         parts = read_key(key)
         if parts is not None and parts.folder != MANIFEST_FOLDER:

@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for problem in report.problems:
             print(problem)
+        for trail, count in sorted(report.unvalidated.items()):
+            print(f"{count:,} files of trail {trail}: log file validation is off")
         print(summary(report))
     return 0 if report.is_whole else 1
 
@@ -60,6 +62,7 @@ def as_json(report: Report) -> dict[str, object]:
         "log_files": report.log_files,
         "waiting_for_a_digest": report.waiting,
         "removed_by_retention": report.removed,
+        "without_log_file_validation": report.unvalidated,
         "manifests": report.manifests,
         "events": report.events,
         "problems": report.problems,

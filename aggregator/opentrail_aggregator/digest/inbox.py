@@ -19,6 +19,7 @@ from opentrail_aggregator.archive.gzip_member import read_member
 from opentrail_aggregator.archive.manifest import MANIFEST_MAX_BYTES, decode_summary
 from opentrail_aggregator.digest.document import LogFile
 from opentrail_aggregator.digest.names import root_of
+from opentrail_aggregator.digest.unvalidated import note_unvalidated
 
 _SUFFIX = ".json"
 
@@ -85,6 +86,8 @@ class Inbox:
         """Put a delivery of the archive, given the stored bytes of its manifest."""
         if delivery.validates:
             self.put(of_delivery(delivery, manifest))
+        else:
+            note_unvalidated(self.directory.parent, delivery, self._files)
 
     def _load(self) -> dict[str, Delivered]:
         if self._entries is None:

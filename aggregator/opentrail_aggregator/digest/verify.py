@@ -6,7 +6,8 @@ nothing else. An account at a time:
     digests      signature, place, exactly one gzip member, the predecessor's bytes and signature,
                  windows that touch, the runs and the head that HOME/digest remembers
     log files    each listed one is there, one gzip member, its checksum; listed once
-    besides      no log file that no digest lists (deliveries that wait for theirs excepted)
+    besides      no log file that no digest lists (deliveries that wait for theirs excepted, and
+                 trails without log file validation, where HOME vouches for the manifest)
     manifests    archive/verify: their chain, objects, counts and log positions
 
 A log file is read, inflated and hashed once, for its digest and its manifest.
@@ -46,6 +47,7 @@ from opentrail_aggregator.digest.names import (
     seconds_of,
     stamp_of_key,
 )
+from opentrail_aggregator.digest.unvalidated import read_unvalidated
 from opentrail_aggregator.digest.verify_chain import ChainCheck
 from opentrail_aggregator.home import Home
 
@@ -63,6 +65,8 @@ class Report:
     """Listed, and removed since by archive.retention."""
     waiting: int = 0
     """Delivered, and in no digest yet because their window is open."""
+    unvalidated: dict[str, int] = field(default_factory=dict)
+    """Trail -> log files delivered while it had no log file validation: in no digest."""
     manifests: int = 0
     events: int = 0
     chains: int = 0
@@ -96,6 +100,9 @@ class Verifier:
         self._progress = progress
         self._known_keys: dict[str, dict[str, PublicKey]] = {}
         self._read: dict[str, Content] = {}
+        self._unlisted: list[str] = []
+        """Log files that no digest lists and none will."""
+        self._unvalidated: dict[str, str] = {}
         self.report = Report()
 
     def run(self) -> Report:
@@ -108,11 +115,21 @@ class Verifier:
         manifests = verify_manifests(
             self._home, self._destination, self._prefix, progress=self._progress, files=self._files,
             read=self._read,
+            more_heads=lambda: read_unvalidated(self._home.digest, self._files),
         )  # fmt: skip
+        self._judge_unlisted(self._unvalidated | manifests.unvalidated)
         self.report.manifests = manifests.manifests
         self.report.events = manifests.events
         self.report.problems += manifests.problems
         return self.report
+
+    def _judge_unlisted(self, unvalidated: dict[str, str]) -> None:
+        for log in self._unlisted:
+            trail = unvalidated.get(log)
+            if trail is None:
+                self.report.problems.append(f"{log}: no digest lists this log file")
+            else:
+                self.report.unvalidated[trail] = self.report.unvalidated.get(trail, 0) + 1
 
     def _accounts(self) -> Iterator[str]:
         """Accounts with anything in the bucket, found without reading all of it."""
@@ -137,11 +154,12 @@ class Verifier:
         # In this order, since an aggregator may be working: an object is first on its way or
         # waiting, then in a digest that is put, then committed here.
         logs, strange = self._log_keys(bases)
-        waiting = {
-            each.key
-            for delivery in DeliveryFolder(self._home.staging, self._files).read_all()
-            for each in delivery.objects
-        }
+        waiting = set()
+        for delivery in DeliveryFolder(self._home.staging, self._files).read_all():
+            if delivery.validates:
+                waiting |= {each.key for each in delivery.objects}
+            else:
+                self._unvalidated |= {each.key: delivery.trail for each in delivery.objects}
         waiting |= {
             file.s3Object
             for entry in read_all(self._home.digest / "inbox", self._files)
@@ -170,7 +188,7 @@ class Verifier:
             if log in waiting:
                 self.report.waiting += 1
             else:
-                self.report.problems.append(f"{log}: no digest lists this log file")
+                self._unlisted.append(log)
 
     def _log_keys(self, bases: list[str]) -> tuple[list[str], list[str]]:
         logs, strange = [], []

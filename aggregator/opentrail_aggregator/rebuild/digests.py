@@ -78,6 +78,8 @@ def note_undigested(
     number = 0
     for key in manifests:
         summary = catalog.summary(key)
+        if summary.log_file_validation is False:
+            continue  # No digest is to list it.
         chain = chains.get(ChainId(summary.trail, summary.account, summary.region))
         end_s = chain.head.end_s if chain is not None and chain.head is not None else 0
         if summary.cut.delivered_at_ns // 1_000_000_000 >= end_s - LOOK_BACK_SECONDS:

@@ -1,5 +1,7 @@
 """Several trails over one archive: who takes what, from where in the log on; sums close."""
 
+import gzip
+import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from opentrail_aggregator.archive.manifest import Previous, encode_manifest, manifest_key
 from opentrail_aggregator.archive.staging.store import read_current
 from opentrail_aggregator.trails.trail import TrailSpec, default_trail
-from tests.aggregator.archive.rig import ACCOUNT, NOON, REGION, Event, Rig, event
+from tests.aggregator.archive.rig import ACCOUNT, NOON, Event, Rig, event
 from tests.aggregator.digest.rig import DigestRig
 
 OTHER = "444455556666"
@@ -367,5 +370,89 @@ def test_a_stop_writes_the_final_digest_and_a_start_a_starting_one(tmp_path: Pat
     assert state.root == "audit/AWSLogs"
     assert not [each for each in rig.digester.chains if each.trail == quiet.arn]
     report = rig.check()
-    assert [each for each in report.problems if "quiet/" not in each] == []
-    assert REGION
+    assert report.problems == []
+    assert report.unvalidated == {quiet.arn: len(held_keys(rig, quiet))}
+
+
+def test_validation_that_is_switched_off_and_on_again_is_known_of_each_file(tmp_path: Path) -> None:
+    rig = DigestRig(tmp_path)
+    rig.grant_all()
+    off, on = spec(validation=False), spec()
+    for trail in (on, off, on):
+        put(rig, trail)
+        rig.send()
+        rig.pass_time(HOUR, step=300)
+    rig.pass_time(3 * HOUR, step=300)
+    assert len(held_keys(rig, on)) == 3
+    report = rig.check()
+    assert (report.problems, report.unvalidated) == ([], {on.arn: 1})
+
+
+def test_verify_beside_a_working_archive_knows_what_no_digest_lists(tmp_path: Path) -> None:
+    rig = DigestRig(tmp_path, checkpoint=86400.0)
+    rig.grant_all()
+    put(rig, spec("quiet", validation=False))
+    rig.send()
+    rig.clock.advance(2 * HOUR)
+    seen: set[tuple[str, int]] = set()
+    for _ in range(40):
+        rig.role.step()
+        report = rig.check()
+        assert report.problems == []
+        seen |= report.unvalidated.items()
+    assert seen == {(spec("quiet").arn, 1)}
+
+
+def test_nobody_hides_a_file_behind_a_trail_without_validation(tmp_path: Path) -> None:
+    rig = DigestRig(tmp_path)
+    rig.grant_all()
+    quiet = spec("quiet", validation=False)
+    put(rig, quiet)
+    rig.send()
+    rig.pass_time(3 * HOUR, step=300)
+    rig.role.close()
+    key = rig.reader.catalog.manifest(newest_manifest(rig, quiet)).objects[0].key
+    for following in (True, False):
+        added = forge(rig, newest_manifest(rig, quiet), following=following)
+        report = rig.check()
+        assert f"{added}: no digest lists this log file" in report.problems
+        assert report.unvalidated == {quiet.arn: 1}
+    (tmp_path / "archive" / "opentrail" / key).unlink()
+    assert any(each.startswith(f"{key}: ") for each in rig.check().problems)
+
+
+def held_keys(rig: Rig, trail: TrailSpec) -> list[str]:
+    """Log files below the trail's own prefix."""
+    return [each.key for each in rig.destination.list(f"{trail.root}/") if is_log(each.key)]
+
+
+def is_log(key: str) -> bool:
+    return "/CloudTrail/" in key
+
+
+def newest_manifest(rig: Rig, trail: TrailSpec) -> str:
+    catalog = rig.reader.catalog
+    keys = [key for key in catalog.manifest_keys() if catalog.manifest(key).trail == trail.arn]
+    return max(keys, key=lambda key: catalog.manifest(key).sequence)
+
+
+def forge(rig: Rig, of: str, *, following: bool) -> str:
+    """What somebody with the bucket could add: a file, and a manifest that speaks for it."""
+    bucket = rig.home.archive / "opentrail"
+    manifest = rig.reader.catalog.manifest(of)
+    entry = manifest.objects[0]
+    sha256 = hashlib.sha256(rig.reader.catalog.read(of)).hexdigest()
+    unique = f"{'F' if following else 'S'}{'0' * 15}"
+    added = f"{entry.key.rpartition('_')[0]}_{unique}.json.gz"
+    (bucket / added).write_bytes((bucket / entry.key).read_bytes())
+    forged = msgspec.structs.replace(
+        manifest,
+        sequence=manifest.sequence + 1 if following else 1,
+        previous=Previous(key=of, sha256=sha256) if following else None,
+        objects=[msgspec.structs.replace(entry, key=added)],
+    )
+    forged.cut = msgspec.structs.replace(forged.cut, position=forged.cut.position + 1)
+    forged.trail += "" if following else "-other"
+    path = bucket / manifest_key("quiet", forged)
+    path.write_bytes(gzip.compress(encode_manifest(forged), mtime=0))
+    return added
