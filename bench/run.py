@@ -12,13 +12,25 @@ import argparse
 import sys
 import time
 
-from bench import latency, lookup, opensearch, pairs, rebuild, s3import, search, sustained, weight
+from bench import (
+    fair,
+    latency,
+    lookup,
+    opensearch,
+    pairs,
+    rebuild,
+    s3import,
+    search,
+    sustained,
+    weight,
+)
 from bench.figures import FULL, SCALES, Figure, Measure, table
 from bench.machine import describe
 
 MEASURES: dict[str, tuple[str, Measure]] = {
     "pairs": ("agent -> aggregator durable on disk, agent CPU, against the peers", pairs.run),
     "ack": ("acknowledgement after fsync at 10,000 events/s", latency.acknowledged),
+    "fair": ("acknowledgements of quiet agents beside one that floods", fair.run),
     "found": ("written line -> found at 2,000 events/s, the aggregator's memory", latency.found),
     "bulk": ("into the real OpenSearch, against peers and a loader", opensearch.rate),
     "bulk-pair": ("agent, aggregator, _bulk to a sink, against the peers' pairs", opensearch.pair),

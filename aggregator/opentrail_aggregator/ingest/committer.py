@@ -1,7 +1,8 @@
 """From the event loop to the log and back: groups out, outcomes in.
 
 Two groups are under way at most: one being synced, one waiting for it, so the disk never idles and
-everything else waits in the fair queue, where turns are taken.
+everything else waits in the fair queue, where turns are taken. So whoever had nothing waiting is in
+the next group made, behind at most two shares of AGENT_MAX_BYTES of any other agent.
 
 When the log refuses, all that waits is handed back as failed, in order: numbers behind a failed one
 must not go in before it. Until somebody calls the log's `resume`, nothing more is taken.
@@ -13,11 +14,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from opentrail.limits import KIB
 from opentrail_aggregator.ingest.fair import FairQueue
 from opentrail_aggregator.wal.log import Committed, LogError, NewFrame
 from opentrail_aggregator.wal.writer import GROUP_MAX_BYTES, LogThread
 
 GROUPS_MAX = 2
+AGENT_MAX_BYTES = 512 * KIB
+"""Of one agent in one group: several full batches, a third of what a group may hold."""
 
 Outcome = Callable[[int, LogError | None], None]
 """Called in the event loop with the durable position, or with 0 and why it is not in the log."""
@@ -89,7 +93,7 @@ class Committer:
 
     def _feed(self) -> None:
         while self._queue and self._groups < GROUPS_MAX:
-            items = self._queue.take(GROUP_MAX_BYTES)
+            items = self._queue.take(GROUP_MAX_BYTES, AGENT_MAX_BYTES)
             size = sum(item.frame.size for item in items)
             self._groups += 1
             self._bytes_under_way += size

@@ -33,18 +33,19 @@ def free_port() -> int:
 class IngestProcess:
     """Started, killed and started again on the same port."""
 
-    def __init__(self, home: Path, *, readers: str = "") -> None:
+    def __init__(self, home: Path, *, readers: str = "", segment_mib: int = 1) -> None:
         self.home = home
         self.port = free_port()
         self.deaths = 0
         self._readers = readers
+        self._segment_mib = segment_mib
         self._process: subprocess.Popen[bytes] | None = None
         DevelopmentPki(home / "pki", CLOCK).server(["127.0.0.1"])
 
     def start(self, crash_at: str = "") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __spec__.name if __spec__ else "", str(self.home),
-             str(self.port), self._readers],
+             str(self.port), self._readers, str(self._segment_mib)],
             cwd=ROOT,
             env=os.environ | {"OPENTRAIL_CRASH_AT": crash_at},
         )  # fmt: skip
@@ -81,8 +82,9 @@ class IngestProcess:
             self._process.wait()
 
 
-async def serve(home: Path, port: int, readers: tuple[str, ...]) -> None:
-    log = LogSettings(max_bytes=Bytes(64 * MIB), segment_bytes=Bytes(MIB), readers=readers)
+async def serve(home: Path, port: int, readers: tuple[str, ...], segment_mib: int) -> None:
+    segment = segment_mib * MIB
+    log = LogSettings(max_bytes=Bytes(64 * segment), segment_bytes=Bytes(segment), readers=readers)
     listen = GrpcSettings(listen=f"127.0.0.1:{port}", drain=Seconds(1))
     server = IngestServer(
         Home(home), settings(home, log=log, grpc=listen), CLOCK, Metrics("ingest", CLOCK)
@@ -93,4 +95,5 @@ async def serve(home: Path, port: int, readers: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), tuple(filter(None, [sys.argv[3]]))))
+    readers = tuple(filter(None, [sys.argv[3]]))
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), readers, int(sys.argv[4])))
