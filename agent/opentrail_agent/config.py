@@ -6,21 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 from opentrail.limits import AGENT_NAME_MAX_CHARACTERS
+from opentrail.logs import LoggingSettings
 from opentrail_agent.capture.settings import CaptureSettings
-from opentrail_agent.logs import LogFormat, LogLevel
 from opentrail_agent.s3.settings import S3SourceSettings
 from opentrail_agent.ship.settings import ShipSettings
 from opentrail_agent.spool.settings import SpoolSettings
 
 DEFAULT_PATH = Path("/etc/opentrail/agent.yaml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggingSettings:
-    """What the agent says on standard error."""
-
-    level: Annotated[LogLevel, "The least severe lines that are written."] = "info"
-    format: Annotated[LogFormat, "console for people, json for machines."] = "console"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

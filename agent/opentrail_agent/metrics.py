@@ -44,6 +44,7 @@ MetricName = Literal[
     # identity
     "opentrail_agent_certificate_seconds",  # how long the present certificate is good
     "opentrail_agent_renewals_total",  # {outcome}: certificates asked for before the old one ends
+    "opentrail_agent_lines_held_total",  # {logger}: log lines held back, too many alike
     "opentrail_agent_reloads_total",  # {outcome}: configurations read again by SIGHUP
     "opentrail_agent_set_aside_total",  # batches refused for good and set aside
     "opentrail_agent_set_aside_batches",  # of them, those that still lie there

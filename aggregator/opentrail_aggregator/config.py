@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from opentrail.errors import ConfigError
+from opentrail.logs import LoggingSettings
 from opentrail.settings import describe_settings, load_settings
 from opentrail_aggregator.api.settings import HttpSettings
 from opentrail_aggregator.archive.settings import ArchiveSettings
@@ -80,6 +81,7 @@ class AggregatorSettings:
     search: SearchSettings = field(default_factory=SearchSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     cloudtrail: CloudTrailSettings = field(default_factory=CloudTrailSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
 
     def __post_init__(self) -> None:
         if "opensearch" in self.indexes and not self.opensearch.url:

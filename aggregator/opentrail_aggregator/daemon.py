@@ -10,6 +10,7 @@ from pathlib import Path
 from opentrail.clock import SystemClock
 from opentrail.completion import add_completion, completion_of
 from opentrail.errors import ConfigError, OpenTrailError, UsageError
+from opentrail.logs import set_up_logs
 from opentrail_aggregator.app import (
     DEFAULT_GROUPS,
     ROLES,
@@ -73,13 +74,14 @@ def _run(options: argparse.Namespace) -> int:
     home = settings.place
     home.run.mkdir(parents=True, exist_ok=True)
     lock = acquire_lock(home.run / "locks" / "supervisor.lock", clock)
+    metrics = Metrics("supervisor", clock)
+    _set_up_logs(settings, "supervisor", metrics)
     if any("ingest" in group for group in groups):
         _refuse_second_history(settings)
-    metrics = Metrics("supervisor", clock)
     for group in groups:
         # Also the ones that never fail: health knows from here which roles should run.
         metrics.increment("opentrail_process_restarts_total", 0, process="+".join(group))
-    report = Report(clock, metrics)
+    report = Report(clock, metrics, logging=settings.logging)
     publisher = Publisher(home, [metrics], clock)
     reloader = _reloader(options, settings, clock, metrics, report)
 
@@ -110,6 +112,7 @@ def _run(options: argparse.Namespace) -> int:
         report.look(supervisor.children)
         if reloader is not None:
             reloader.look(supervisor)
+            report.logging = reloader.settings.logging
         publisher.publish_if_due()
     report.say("stopping")
     supervisor.stop(STOP_SECONDS)
@@ -187,6 +190,7 @@ def _role(options: argparse.Namespace) -> int:
     home = settings.place
     locks = [acquire_lock(home.run / "locks" / f"{role}.lock", clock) for role in group]
     by_role = {role: Metrics(role, clock) for role in group}
+    _set_up_logs(settings, options.group, by_role[group[0]])
     servers, roles = [], []
     for role in sorted(group, key=ROLES.index):
         parts = Parts(settings, clock, by_role[role])
@@ -230,10 +234,22 @@ def _file(options: argparse.Namespace) -> Path | None:
 
 
 def _settings(options: argparse.Namespace) -> AggregatorSettings:
+    return load(_file(options), _overrides(options))
+
+
+def _set_up_logs(settings: AggregatorSettings, role: str, metrics: Metrics) -> None:
+    def on_held(logger: str) -> None:
+        metrics.increment("opentrail_lines_held_total", logger=logger)
+
+    set_up_logs(settings.logging, role, on_held=on_held)
+
+
+def _settings_of_command(options: argparse.Namespace) -> AggregatorSettings:
+    """For a command that a person waits for."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
-    return load(_file(options), _overrides(options))
+    return _settings(options)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, str]:
@@ -278,10 +294,10 @@ To try it all on one machine: opentrail up --sample
     role = commands.add_parser("role")  # What `run` starts; not for people, so without help.
     role.add_argument("group")
     role.set_defaults(function=_role)
-    identity = add_commands(commands, _settings)
+    identity = add_commands(commands, _settings_of_command)
     for each in identity:
         each.add_argument("--home", type=Path, metavar="DIR", help="instead of a configuration's")
-    rebuild = add_rebuild(commands, _settings)
+    rebuild = add_rebuild(commands, _settings_of_command)
     for each in (run, validate, rebuild, role, *identity):
         each.add_argument("--config", type=Path, metavar="FILE",
                           help=f"YAML (default {DEFAULT_FILE} if it is there)")  # fmt: skip

@@ -83,6 +83,7 @@ MetricName = Literal[
     "opentrail_enrolments_total",  # {outcome}: join tokens shown, taken or refused
     "opentrail_search_seconds",  # {quantile}: time of searches, last minute
     "opentrail_config_reloads_total",  # {outcome}: configurations read again by SIGHUP
+    "opentrail_lines_held_total",  # {logger}: log lines held back, too many alike
     "opentrail_process_restarts_total",  # {process}: restarts by the supervisor
     "opentrail_role_up",  # 1 if the role's process reported within seconds, 0 if it is silent
     "opentrail_role_started_seconds",  # when it started, seconds since 1970

@@ -136,6 +136,22 @@ async def test_what_is_written_to_a_file_arrives(host: Host, aggregator: FakeAgg
 
 
 @pytest.mark.slow
+async def test_its_json_lines_are_objects_that_name_it_and_hold_nothing_of_an_event(
+    host: Host, aggregator: FakeAggregator
+) -> None:
+    host.source.write_bytes(b'{"eventTime":"2026-11-24T10:00:00Z","eventID":"a-secret"}\n')
+    environment = {"OPENTRAIL_LOGGING_FORMAT": "json", "OPENTRAIL_LOGGING_LEVEL": "debug"}
+    process = await host.start(environment=environment)
+    await aggregator.until(lambda: len(events(aggregator)) >= 1)
+    code, err = await stop(process)
+    said = [json.loads(line) for line in err.splitlines()]
+    assert (code, "a-secret" in err) == (0, False)
+    assert {(each["role"], each["agent"]) for each in said} == {("agent", "host-1")}
+    assert said[-1]["message"] == "stopped; the next start goes on from here"
+    assert any(": connected, " in each["message"] for each in said)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [

@@ -17,6 +17,7 @@ from typing import Any
 from opentrail.clock import SystemClock
 from opentrail.crash import crash_point
 from opentrail.errors import UsageError
+from opentrail.logs import LoggingSettings, set_up_logs
 from opentrail.s3_url import SCHEME
 from opentrail_agent.app import run_once
 from opentrail_agent.commands.bar import Bar
@@ -27,7 +28,6 @@ from opentrail_agent.importing.files import run_import
 from opentrail_agent.importing.progress import ImportProgress, ImportResult
 from opentrail_agent.importing.running import run_work
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
-from opentrail_agent.logs import set_up_logs
 from opentrail_agent.memory import keep_freed_memory
 from opentrail_agent.pipe import PipeResult, run_pipe
 from opentrail_agent.s3.client import make_client
@@ -68,12 +68,17 @@ class OneSource:
         return Report(0, [source])
 
 
+def _logging(settings: AgentSettings) -> LoggingSettings:
+    """For people, since they call it; at a terminal only what they have to know."""
+    return LoggingSettings(level="warning" if sys.stderr.isatty() else settings.logging.level)
+
+
 def import_files(options: argparse.Namespace) -> int:
     """Send files and folders, each event once."""
     if options.with_parent:
         die_with_parent()
     settings = settings_of(options)
-    set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    set_up_logs(_logging(settings), "agent")
     keep_freed_memory()
     of_s3 = [path.startswith(SCHEME) for path in options.paths]
     if any(of_s3) and not all(of_s3):
@@ -167,7 +172,7 @@ def pipe(options: argparse.Namespace) -> int:
     if options.with_parent:
         die_with_parent()
     settings = settings_of(options)
-    set_up_logs("warning" if sys.stderr.isatty() else settings.logging.level, "console")
+    set_up_logs(_logging(settings), "agent")
     keep_freed_memory()
     state = Path(options.state) if options.state else settings.state / "pipe"
     result, is_sent = asyncio.run(_pipe(settings, state, options))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from opentrail import __version__
 from opentrail.clock import SystemClock
+from opentrail.logs import set_up_logs
 from opentrail.settings import describe_settings, load_settings
 from opentrail_agent.app import run_agent
 from opentrail_agent.config import DEFAULT_PATH, AgentSettings
 from opentrail_agent.lifecycle import die_with_parent, stop_on_signals
-from opentrail_agent.logs import set_up_logs
 from opentrail_agent.memory import keep_freed_memory
 from opentrail_agent.metrics import Metrics
 from opentrail_agent.reload import Reloading
@@ -31,25 +31,36 @@ def run(options: argparse.Namespace) -> int:
     if options.with_parent:
         die_with_parent()
     settings = settings_of(options)
-    set_up_logs(settings.logging.level, settings.logging.format)
+    clock = SystemClock()
+    metrics = Metrics(clock)
+    _set_up_logs(settings, metrics)
     keep_freed_memory()
     log_settings(settings)
-    asyncio.run(_run(settings, options))
+    asyncio.run(_run(settings, options, clock, metrics))
     _log.info("stopped; the next start goes on from here")
     return 0
 
 
-async def _run(settings: AgentSettings, options: argparse.Namespace) -> None:
+async def _run(
+    settings: AgentSettings, options: argparse.Namespace, clock: SystemClock, metrics: Metrics
+) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
-    clock = SystemClock()
 
     async def run_once(found: AgentSettings, leave: asyncio.Event, metrics: Metrics) -> None:
+        _set_up_logs(found, metrics)  # A reload may have changed them.
         await run_agent(found, leave, clock, metrics)
 
-    reloading = Reloading(settings, lambda: settings_of(options), run_once, clock, Metrics(clock))
+    reloading = Reloading(settings, lambda: settings_of(options), run_once, clock, metrics)
     reloading.on_hangup()
     await reloading.run(stop)
+
+
+def _set_up_logs(settings: AgentSettings, metrics: Metrics) -> None:
+    def on_held(logger: str) -> None:
+        metrics.increment("opentrail_agent_lines_held_total", logger=logger)
+
+    set_up_logs(settings.logging, "agent", {"agent": settings.name}, on_held)
 
 
 def log_settings(settings: AgentSettings) -> None:

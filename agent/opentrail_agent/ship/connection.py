@@ -18,6 +18,7 @@ import grpc.aio
 
 from opentrail.clock import Clock
 from opentrail.crash import crash_point
+from opentrail.logs import ids
 from opentrail.v1 import ingest_pb2 as pb
 from opentrail_agent.metrics import Metrics
 from opentrail_agent.ship.heartbeat import heartbeat
@@ -220,7 +221,11 @@ class Connection:
             )
         if batch.damage:
             self._metrics.increment("opentrail_agent_spool_damaged_total")
-            _log.error("a batch cannot be read and is reported as lost: %s", batch.damage)
+            _log.error(
+                "a batch cannot be read and is reported as lost: %s",
+                batch.damage,
+                extra=self._ids_of(batch.sequence),
+            )
         self.session.sent(batch.sequence, self._clock.monotonic())
         message = pb.Batch(sequence=batch.sequence, digest=batch.digest, payload=batch.payload)
         await self._stream.write(pb.AgentMessage(batch=message))
@@ -238,9 +243,16 @@ class Connection:
             return HangUp(Retry.LATER, "set_aside", f"{reason}; it was set aside before")
         crash_point("agent.ship.set_aside")
         self._metrics.increment("opentrail_agent_set_aside_total")
-        _log.error("%s; it is set aside, the batches behind it go on", reason)
+        _log.error(
+            "%s; it is set aside, the batches behind it go on",
+            reason,
+            extra=self._ids_of(sequence),
+        )
         self._spool.aside.tell(self._metrics)
         return None
+
+    def _ids_of(self, sequence: int) -> dict[str, dict[str, str | int]]:
+        return ids(epoch=self._spool.standing.epoch.hex(), sequence=sequence)
 
     async def _beat(self) -> None:
         self._pulse.beaten(self._clock.monotonic())

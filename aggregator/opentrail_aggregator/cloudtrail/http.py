@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from opentrail.clock import Clock
+from opentrail.logs import ids
 from opentrail_aggregator.access.keys import AccessKey
 from opentrail_aggregator.access.sigv4 import Credential
 from opentrail_aggregator.api.aws_errors import aws_error
@@ -68,11 +69,16 @@ class CloudTrailHttp:
         try:
             reply = await self._service.answer(call)
         except Exception:
-            _log.exception("request %s of %s", call.request_id, call.service)
+            about = ids(request_id=call.request_id)
+            _log.exception("request %s of %s", call.request_id, call.service, extra=about)
             raise
         if reply.error_code:
             _log.info(
-                "request %s: %s answers %s", call.request_id, reply.operation, reply.error_code
+                "request %s: %s answers %s",
+                call.request_id,
+                reply.operation,
+                reply.error_code,
+                extra=ids(request_id=call.request_id, access_key=call.key_id),
             )
         await self._record(request, key, call, reply)
         if reply.error_code:

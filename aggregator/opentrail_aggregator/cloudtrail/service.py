@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from opentrail.errors import OpenTrailError
+from opentrail.logs import ids
 from opentrail_aggregator.access.scope import Action
 from opentrail_aggregator.api.answers import Unavailable
 from opentrail_aggregator.cloudtrail.call import Call, Reply
@@ -82,7 +83,9 @@ class Service:
         except Unavailable as error:
             return self._failed(named, unavailable(str(error)))
         except OpenTrailError as error:
-            _log.error("request %s: %s", call.request_id, error)
+            _log.error(
+                "request %s: %s", call.request_id, error, extra=ids(request_id=call.request_id)
+            )
             return self._failed(named, unavailable("A store cannot be read; see the log."))
         except ApiError as error:
             return self._failed(named, error)

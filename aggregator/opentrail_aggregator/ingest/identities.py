@@ -15,6 +15,7 @@ import grpc
 
 from opentrail.clock import Clock
 from opentrail.errors import OpenTrailError
+from opentrail.logs import ids
 from opentrail.v1 import ingest_pb2_grpc
 from opentrail.v1.ingest_pb2 import RenewRequest, RenewResponse
 from opentrail_aggregator.home import Home
@@ -142,7 +143,8 @@ class Identities(ingest_pb2_grpc.IdentityServicer):
             issued = await asyncio.to_thread(self._renewed, peer, request.certificate_request)
         except (OpenTrailError, OSError) as error:
             self._counted("refused")
-            _log.warning("agent %s gets no new certificate: %s", peer.names[0], error)
+            about = ids(agent=peer.names[0])
+            _log.warning("agent %s gets no new certificate: %s", peer.names[0], error, extra=about)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         self._counted("renewed")
         return issued

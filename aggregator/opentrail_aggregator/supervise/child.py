@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from opentrail.logs import message_of
 from opentrail_aggregator.supervise.parent import (
     PARENT_VARIABLE,
     ask_to_die_with_parent,
@@ -145,5 +146,5 @@ class Child:
         os.close(self.pidfd)
         self._process = None
         self.pidfd = -1
-        last = self._tail[-1] if self._tail else ""
+        last = message_of(self._tail[-1]) if self._tail else ""
         return Ended(self.spec.name, code, now - self.started_at, last)

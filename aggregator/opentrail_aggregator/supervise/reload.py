@@ -59,6 +59,11 @@ class Reloader:
         metrics.increment("opentrail_config_reloads_total", 0, outcome="applied")
         metrics.increment("opentrail_config_reloads_total", 0, outcome="refused")
 
+    @property
+    def settings(self) -> AggregatorSettings:
+        """In force, or on probation."""
+        return self._settings
+
     def ended(self, ended: Ended) -> None:
         """A process ended unasked: within the probation it is the new configuration's fault."""
         if self._before is not None and not self._failed:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from opentrail.clock import Clock
+from opentrail.logs import LoggingSettings, LogLevel, is_json_line, json_line
 from opentrail_aggregator.metrics import Metrics
 from opentrail_aggregator.supervise.child import Child, Ended
 
@@ -18,6 +19,7 @@ WELL_AFTER_SECONDS = 5.0
 """A successor that lives this long ends the problem; health promises to be true within 15 s."""
 
 
+_SEVERITY: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 _DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
 
@@ -25,25 +27,39 @@ class Report:
     """Turns what a supervisor notices into lines, counters and problems."""
 
     def __init__(
-        self, clock: Clock, metrics: Metrics | None = None, out: Callable[[str], None] | None = None
+        self,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        out: Callable[[str], None] | None = None,
+        logging: LoggingSettings | None = None,
     ) -> None:
+        self.logging = logging or LoggingSettings()
+        """In force; a reload may change it."""
         self._clock = clock
         self._metrics = metrics
         self._out = out or _print
         self._sick: set[str] = set()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: LogLevel = "info") -> None:
         """One line with the time."""
-        seconds = self._clock.now_ns() // 1_000_000_000
+        if _SEVERITY.index(level) < _SEVERITY.index(self.logging.level):
+            return
+        seconds = self._clock.now_ns() / 1e9
+        if self.logging.format == "json":
+            self._out(json_line(seconds, level, "supervisor", __name__, text, {}))
+            return
         moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._out(f"{moment} {text}")
 
     def line(self, name: str, text: str) -> None:
-        """A line that a process wrote; one that is a report itself has its time already."""
-        if _DATED.match(text):
+        """A line that a process wrote; one that is a log line has its time already."""
+        if is_json_line(text) or _DATED.match(text):
             self._out(text)
+        elif self.logging.format == "json":
+            # Not by way of its log: a traceback, or what a library prints.
+            self._out(json_line(self._clock.now_ns() / 1e9, "error", name, "output", text, {}))
         else:
-            self.say(f"{name}: {text}")
+            self.say(f"{name}: {text}", "error")
 
     def ended(self, ended: Ended, delay: float | None) -> None:
         """A process ended unasked."""
@@ -51,7 +67,7 @@ class Report:
             then = "starting it again cannot help: ending everything"
         else:
             then = "starting it again at once" if not delay else f"starting again in {delay:g} s"
-        self.say(f"{ended}; {then}")
+        self.say(f"{ended}; {then}", "error")
         if self._metrics is not None:
             self._metrics.increment("opentrail_process_restarts_total", process=ended.name)
             self._metrics.problem(f"process:{ended.name}", str(ended))

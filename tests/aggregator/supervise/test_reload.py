@@ -144,3 +144,17 @@ def test_a_reload_is_whole_or_not_at_all(aggregator: Aggregator) -> None:
     assert "cannot be listened on" in aggregator.problem("config.reload")
     assert not aggregator.pids() & now
     foreign.close()
+
+
+def test_a_reload_to_json_makes_every_later_line_an_object(aggregator: Aggregator) -> None:
+    aggregator.write(more="logging: {format: json}\n")
+    aggregator.hang_up()
+    wait(lambda: "all processes run under it" in aggregator.output.read_text(), 40, aggregator)
+    aggregator.hang_up()
+    wait(lambda: "nothing had changed" in aggregator.output.read_text(), 15, aggregator)
+    aggregator.destroy()
+    lines = aggregator.output.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("{"))
+    said = [json.loads(line) for line in lines[first:]]
+    assert [each["message"] for each in said if each["role"] == "supervisor"][-1] == "stopping"
+    assert all(each["time"].endswith("Z") and each["level"] and each["logger"] for each in said)
