@@ -303,6 +303,23 @@ async def test_an_import_sends_everything_and_says_that_it_ended(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("redact", ["auto", "on"])
+async def test_an_import_of_cloudtrail_records_hides_secrets_if_it_is_asked_to(
+    host: Host, aggregator: FakeAggregator, tmp_path: Path, redact: str
+) -> None:
+    # What CloudTrail wrote is evidence as it is; only `on` changes it, and then nothing else in it.
+    start = b'{"eventTime":"2026-01-01T00:00:00Z","eventID":"1","eventSource":"iam.amazonaws.com",'
+    line = start + b'"requestParameters":{"userName":"a","password":"hunter2"}}'
+    file = tmp_path / "old.json"
+    file.write_bytes(b'{"Records":[' + line + b"]}")
+    code, out, err = await host.run("import", str(file), "--redact", redact)
+    assert (code, out) == (0, "1 files, 1 events\n"), err
+    hidden = line.replace(b"hunter2", b"HIDDEN_DUE_TO_SECURITY_REASONS")
+    assert events(aggregator) == [hidden if redact == "on" else line]
+    assert "hunter2" not in err
+
+
+@pytest.mark.slow
 async def test_an_import_goes_on_where_it_was_interrupted(
     host: Host, aggregator: FakeAggregator, tmp_path: Path
 ) -> None:

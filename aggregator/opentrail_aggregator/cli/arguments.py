@@ -283,6 +283,7 @@ def _import(commands: Commands) -> None:
 Example:
   opentrail import ~/cloudtrail-2025/    # .json, .json.gz, arrays, Records, NDJSON
   opentrail import s3://bucket/AWSLogs/111122223333/CloudTrail/eu-west-1/2026/
+  opentrail import --redact on ~/applications/    # passwords, tokens and keys are hidden
 
 May be interrupted and given again: it goes on where it was, and what is already here stays single.
 Credentials for S3 come from where the AWS tools look for them.
@@ -293,6 +294,10 @@ Credentials for S3 come from where the AWS tools look for them.
     for name, metavar, meaning in S3_OPTIONS:
         parser.add_argument(f"--{name}", metavar=metavar, help=meaning)
     parser.add_argument("--s3-path-style", action="store_true", help="the bucket is in the path")
+    parser.add_argument(
+        "--redact", choices=("auto", "on", "off"), default="auto",
+        help="hide secrets before anything is kept (default: auto, not in CloudTrail records)",
+    )  # fmt: skip
 
 
 def _index(commands: Commands) -> None:

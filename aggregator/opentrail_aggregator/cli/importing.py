@@ -30,6 +30,7 @@ def run_import(options: argparse.Namespace) -> int:
         value = getattr(options, name.replace("-", "_"))
         program += [f"--{name}={value}"] if value else []
     program += ["--s3-path-style"] if options.s3_path_style else []
+    program += [f"--redact={options.redact}"]
     process = subprocess.Popen([*program, "--", *options.paths])
     while True:
         # Ctrl-C reaches the agent too; it notes how far it is, and this waits for that.
