@@ -33,6 +33,17 @@ def event_key(account: str, event_id: str, hour: int) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
 
 
+def refusal_key(
+    agent: str, generation: str, offset: int, length: int, reason: str, sha256: str
+) -> bytes:
+    """16 bytes that are equal for what one agent refused twice, read at the same place.
+
+    Not of the source's name, which changes when the file is renamed.
+    """
+    text = f"refused\0{agent}\0{generation}\0{offset}\0{length}\0{reason}\0{sha256}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
 def derived_event_id(generation: str, offset: int, line: bytes) -> str:
     """The eventID of a record without one: of its place in one generation of its source.
 

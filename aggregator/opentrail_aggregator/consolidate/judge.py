@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from opentrail_aggregator.consolidate.examine import Examined
 from opentrail_aggregator.consolidate.firsts import FirstRecords
 from opentrail_aggregator.consolidate.ids.idsets import IdSets
+from opentrail_aggregator.consolidate.refusals import NO_KEY, find_copies, refusal_keys
 from opentrail_aggregator.consolidate.same import same_json
 from opentrail_aggregator.consolidate.verdict import (
     CONFLICT,
@@ -52,6 +53,14 @@ def judge(
     keys = [key for each in columns for key in each.keys]
     if keys:
         _ask(columns, keys, ids, firsts)
+    refused = [
+        (entry.position, refusal_keys(entry.agent, found.sources, found.items))
+        for entry, found in frames
+    ]
+    for each, (_, refusals), copies in zip(
+        columns, refused, find_copies(ids, refused), strict=True
+    ):
+        each.take_refusals(refusals, copies)
     return [
         _judged(each, entry, item_max_bytes)
         for each, (entry, _) in zip(columns, frames, strict=True)
@@ -96,6 +105,14 @@ class _Columns:
         self.hours: NDArray[np.int64] = group_hours[self.group_of[admitted]]
         self.positions = (admitted + (position << 16)).astype(np.uint64)
         self.conflicts: dict[int, str] = {}
+        self.refusals: list[bytes] = []
+        """The keys of what the agent refused, NO_KEY for copies."""
+        self.refused_again: set[int] = set()
+
+    def take_refusals(self, keys: list[bytes], copies: set[int]) -> None:
+        """Know what the agent refused, and which of it had come before."""
+        self.refused_again = copies
+        self.refusals = [NO_KEY if n in copies else key for n, key in enumerate(keys)]
 
     def compare(self, at: int, first_hash: int, first_position: int, firsts: FirstRecords) -> None:
         """Decide about an event whose key another one had before."""
@@ -138,14 +155,17 @@ def _judged(columns: _Columns, entry: "LogEntry", item_max_bytes: int) -> Judged
         found.derived,
         hashes=columns.line_hashes,
     )
-    judged = Judged(verdict, kept=outcomes.count(KEPT), copies=outcomes.count(COPY))
+    if any(key != NO_KEY for key in columns.refusals):
+        verdict.refusals = b"".join(columns.refusals)
+    copies = outcomes.count(COPY) + len(columns.refused_again)
+    judged = Judged(verdict, kept=outcomes.count(KEPT), copies=copies)
     if found.refused or columns.conflicts or found.items:
         judged.items = _items(columns, entry, item_max_bytes)
     return judged
 
 
 def _items(columns: _Columns, entry: "LogEntry", item_max_bytes: int) -> list[Item]:
-    """What goes to quarantine: refused lines and conflicts, then what the agent refused."""
+    """What goes to quarantine: refused lines and conflicts, then what the agent newly refused."""
     found = columns.found
     items: list[Item] = []
     why = {ordinal: (refused.reason, refused.detail) for ordinal, refused in found.refused.items()}
@@ -170,7 +190,9 @@ def _items(columns: _Columns, entry: "LogEntry", item_max_bytes: int) -> list[It
                 at=entry.appended_at_ns,
             )
         )
-    for refused in found.items:
+    for number, refused in enumerate(found.items):
+        if number in columns.refused_again:
+            continue
         items.append(
             Item(
                 id=f"{entry.position}-{len(items)}",

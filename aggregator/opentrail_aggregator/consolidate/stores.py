@@ -29,6 +29,7 @@ from opentrail_aggregator.consolidate.agents import (
 from opentrail_aggregator.consolidate.firsts import ArchiveLookup, FirstRecords
 from opentrail_aggregator.consolidate.ids.idsets import IdSets
 from opentrail_aggregator.consolidate.judge import Judged
+from opentrail_aggregator.consolidate.refusals import remember
 from opentrail_aggregator.consolidate.settings import ConsolidateSettings
 from opentrail_aggregator.consolidate.verdict import (
     KEPT,
@@ -145,7 +146,8 @@ class Stores:
                 self.ids.spill(after)
 
     def _remember(self, verdict: Verdict) -> None:
-        """Put the kept events of a verdict into the id set."""
+        """Put the kept events of a verdict, and what agents refused, into the id set."""
+        remember(self.ids, verdict.position, verdict.refusals)
         outcomes = np.frombuffer(verdict.outcomes, np.uint8)
         kept = np.flatnonzero(outcomes == KEPT)
         if not len(kept):

@@ -11,6 +11,8 @@ and never loop where they need not:
     keys     16 bytes per event     the event key, zeros when refused
     hashes    8 bytes per event     the first 8 bytes of the SHA-256 of the record's bytes
 
+What the agent itself refused is no event here; `refusals` has the keys by which it is known again.
+
 A verdict never changes once it is durable: readers act on it at once.
 """
 
@@ -67,10 +69,13 @@ class Verdict(msgspec.Struct, array_like=True):
     """Cumulative since the log began, through this position; so are the next two."""
     copies_total: int = 0
     quarantined_total: int = 0
-    """Conflicts, refused lines and what agents refused (refused items of batches)."""
+    """Conflicts, refused lines and what agents refused (refused items of batches), copies apart."""
     hashes: bytes = b""
     damage: str = ""
     """Why nothing is known of this frame; empty for every frame that could be read."""
+    refusals: bytes = b""
+    """16 bytes for each thing the agent refused: its key, zeros for a copy and for what has none;
+    empty if there are only zeros."""
 
     def outcome_of(self, ordinal: int) -> int:
         """KEPT, COPY, CONFLICT or REFUSED."""

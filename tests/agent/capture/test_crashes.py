@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from opentrail.batch import batch_refused, batch_sources
+from opentrail_aggregator.consolidate.refusals import NO_KEY, refusal_keys
+
 from .events import line, lines
 from .rig import PowerCut, Rig
 
@@ -41,6 +44,39 @@ def test_a_crash_loses_nothing_and_changes_no_id(tmp_path: Path, point: str, pas
     rig.settle()
     assert {event.line for event in rig.events} == {bare(each)[:-1] for each in range(number)}
     assert len(set(rig.ids)) == number
+
+
+@pytest.mark.parametrize("passes", [1, 2, 3])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_crash_loses_no_refusal_and_changes_no_key_of_one(
+    tmp_path: Path, point: str, passes: int
+) -> None:
+    path = tmp_path / "a.json"
+    rig = Rig(tmp_path, str(tmp_path / "a*.json"))
+    rig.cut_at, rig.cut_after = point, passes
+    number = cuts = 0
+    while cuts < 4:
+        with path.open("ab") as file:
+            file.write(b"no event\n" + bare(number) + b'{"eventTime":"never"}\n')
+        number += 1
+        try:
+            rig.settle()
+        except PowerCut:
+            cuts += 1
+            rig.crash()
+            path = path.rename(tmp_path / f"a-{cuts}.json")  # Its name is not part of it.
+            rig.cut_at, rig.cut_after = point, passes
+    rig.cut_at = ""
+    rig.settle()
+    keys = [
+        key
+        for payload in rig.spool
+        for key in refusal_keys("web-1", batch_sources(payload), batch_refused(payload))
+    ]
+    assert NO_KEY not in keys
+    assert len(set(keys)) == 2 * number
+    if point == "agent.spooled":
+        assert len(keys) > 2 * number, "nothing was read twice"
 
 
 def test_an_event_is_never_spooled_before_its_generation_is_on_disk(tmp_path: Path) -> None:

@@ -64,8 +64,10 @@ def fill(world: World) -> int:
         lines.append(line(f"{max(batch - 1, 0)}-1"))
         lines.append(line(f"{max(batch - 3, 0)}-2", eventName="Forged"))
         lines.append(b"[]")
-        item = refused_item(b"junk", source="s", offset=batch, reason="not_json")
-        last = world.send(lines, refused=[item] if batch % 7 == 0 else [])
+        # Each comes twice: the second is a copy, whatever dies between.
+        item = refused_item(b"junk", source="s", offset=batch // 2, reason="not_json")
+        refused = [item] if batch % 6 < 2 else []
+        last = world.send(lines, refused=refused, generation="ab" * 16)
     world.log.close()
     return last
 
@@ -83,7 +85,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Verdict]
     assert consolidate(world.home.path) == 0
     verdicts = world.verdicts()
     assert verdicts[-1].kept_total == 240
-    assert verdicts[-1].copies_total == 30
+    assert verdicts[-1].copies_total == 30 + 5
+    assert sum(item.ordinal == -1 for item in world.items()) == 5
     return verdicts, [item.id for item in world.items()]
 
 
