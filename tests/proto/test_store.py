@@ -200,6 +200,34 @@ def test_a_copy_of_a_segment_under_another_name_is_set_aside(tmp_path: Path) -> 
     assert len(again.findings.set_aside) == 1
 
 
+def test_what_was_set_aside_is_never_overwritten(tmp_path: Path) -> None:
+    store = SegmentStore.open(tmp_path, segment_bytes=2000)
+    fill(store, 30)
+    store.close()
+    misplaced = [(tmp_path / name).read_bytes() for name in DISK.list(tmp_path)[:3]]
+    for number, content in enumerate(misplaced, 1):
+        (tmp_path / segment_name(99)).write_bytes(content)
+        again = SegmentStore.open(tmp_path, segment_bytes=2000)
+        assert again.next_position == 31
+        again.close()
+        assert len(list(tmp_path.glob("*.broken"))) == number
+    names = [f"{segment_name(99)}{ending}" for ending in (".broken", "-2.broken", "-3.broken")]
+    assert [(tmp_path / name).read_bytes() for name in names] == misplaced
+
+
+def test_each_torn_tail_at_one_place_is_kept_and_the_same_one_once(tmp_path: Path) -> None:
+    store = SegmentStore.open(tmp_path, segment_bytes=100_000)
+    fill(store, 2)
+    store.close()
+    path = tmp_path / segment_name(1)
+    whole = path.read_bytes()
+    for tail in (b"x" * 100, b"y" * 100, b"y" * 100):
+        path.write_bytes(whole + tail)
+        SegmentStore.open(tmp_path, segment_bytes=100_000).close()
+    kept = sorted(tmp_path.glob("*.broken"))
+    assert sorted(each.read_bytes() for each in kept) == [b"x" * 100, b"y" * 100]
+
+
 def test_an_empty_tail_is_begun_anew(tmp_path: Path) -> None:
     store = SegmentStore.open(tmp_path, segment_bytes=2000)
     fill(store, 3)

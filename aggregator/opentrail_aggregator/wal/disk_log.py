@@ -19,6 +19,7 @@ One thread at a time; `writer` gives it one.
 """
 
 import errno
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from opentrail.segment.frame import HEADER_BYTES
 from opentrail.segment.store import SUFFIX, SegmentStore, segment_name, segment_positions
 from opentrail_aggregator.wal.log import Committed, LogError, LogFullError, NewFrame, control_frame
 from opentrail_aggregator.wal.published import Published, UnsharedPosition
+
+_WHOLE_FILE = re.compile(rf"{re.escape(SUFFIX)}(-\d+)?\.broken$")
+"""A whole file that was set aside, and not a torn tail."""
 
 FRAMES_MAX_PER_SEGMENT = 200_000
 """Keeps the footer, which lists every frame, well below the largest frame."""
@@ -255,7 +259,7 @@ def _damage(store: SegmentStore, directory: Path) -> list[str]:
     damage = [
         f"{name}: a file that is not what it should be was set aside"
         for name in found.set_aside
-        if name.endswith(f"{SUFFIX}.broken")
+        if _WHOLE_FILE.search(name)
     ]
     if found.holes:
         damage.append(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opentrail.clock import Clock
 from opentrail.files import DISK, Files
+from opentrail.segment.aside import aside_of
 from opentrail.segment.frame import Kind, encode_frame
 from opentrail.segment.scan import SegmentScan, scan_segment
 from opentrail.segment.store import read_head, segment_name, segment_positions
@@ -53,7 +54,7 @@ def plan_repairs(directory: Path, clock: Clock, files: Files = DISK) -> list[Ste
 
 def _rename(files: Files, path: Path, right: Path, head: dict[str, int]) -> Step:
     if files.exists(right):
-        aside = path.with_name(path.name + ".broken")
+        aside = aside_of(files, path)
         return Step(
             path,
             f"it is a copy of the segment that begins with position {head['first']}, which is "
@@ -74,8 +75,8 @@ def _seal(
 
     def carry_out() -> None:
         if scan.torn_bytes:
-            aside = path.with_name(f"{path.name}.{scan.valid_bytes}.broken")
-            files.replace(aside, content[scan.valid_bytes :])
+            rest = content[scan.valid_bytes :]
+            files.replace(aside_of(files, Path(f"{path}.{scan.valid_bytes}"), rest), rest)
         totals = _totals(files, path, scan)
         footer = json.dumps({"offsets": [offset for offset, _ in scan.frames], **totals}).encode()
         frame = encode_frame(

@@ -24,6 +24,7 @@ from typing import Any
 from opentrail.errors import DamagedError, NewerFormatError
 from opentrail.files import DISK, AppendFile, Files
 from opentrail.limits import SEGMENT_BYTES
+from opentrail.segment.aside import aside_of
 from opentrail.segment.frame import FrameError, Kind, decode_frame, encode_frame
 from opentrail.segment.scan import SegmentScan, scan_segment
 
@@ -329,7 +330,7 @@ class SegmentStore:
         return usable
 
     def _set_aside(self, path: Path, reason: str) -> None:
-        aside = path.with_name(path.name + ".broken")
+        aside = aside_of(self.files, path)
         self.files.rename(path, aside)
         self.findings.set_aside.append(str(aside))
         self.findings.notes.append(f"{path}: set aside as {aside.name}: {reason}")
@@ -355,7 +356,7 @@ class SegmentStore:
         tail = self.files.read(path, scan.valid_bytes, scan.torn_bytes)
         if any(tail) and scan.torn_reason != "the file ends inside a frame header":
             # Most likely a write cut short; kept, since it could also be the last frame damaged.
-            aside = path.with_name(f"{path.name}.{scan.valid_bytes}.broken")
+            aside = aside_of(self.files, Path(f"{path}.{scan.valid_bytes}"), tail)
             self.files.replace(aside, tail)
             self.findings.set_aside.append(str(aside))
         self.findings.torn_bytes += scan.torn_bytes

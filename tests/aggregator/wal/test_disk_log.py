@@ -146,6 +146,15 @@ def test_a_segment_duplicated_under_another_name_is_set_aside_and_kept() -> None
     log = open_log(disk)
     assert disk.exists(copy.with_name(copy.name + ".broken"))
     assert batches_in(log, disk) == before
+    # Another one under the same name: told too, and the first stays.
+    other = disk.read(segments(disk)[1], 0, 1 << 20)
+    disk.replace(copy, other)
+    log = open_log(disk)
+    second = copy.with_name(copy.name + "-2.broken")
+    assert disk.read(second, 0, 1 << 20) == other
+    assert any(second.name in each for each in log.damage)
+    assert disk.read(copy.with_name(copy.name + ".broken"), 0, 1 << 20) != other
+    assert batches_in(log, disk) == before
 
 
 def test_the_published_position_is_what_another_process_reads(tmp_path: Path) -> None:
