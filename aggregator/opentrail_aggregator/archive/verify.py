@@ -5,6 +5,7 @@
     objects    each named object is there and its content is what the manifest says
     besides    no log object that no manifest names (a delivery under way excepted)
     head       the newest manifest is the one that staging remembers, outside the bucket
+    agents     their batches came into the log without a gap and without a step back
 
 Streams: one object in memory at a time.
 """
@@ -23,6 +24,7 @@ from opentrail_aggregator.archive.figures import object_fault
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.manifest import Manifest, decode_manifest, manifest_key
+from opentrail_aggregator.archive.numberings import Numberings
 from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.staging.slices import undeltas
 from opentrail_aggregator.archive.staging.store import read_current
@@ -77,6 +79,7 @@ def verify_manifests(
     present = {each.key for each in catalog.listed()}
     # Once more: an aggregator may be working. Staging first, what it lets go of is in the others.
     remembered |= {*remembered_heads(home, files), *more_heads()}
+    numberings = Numberings()
     links: dict[str, Link] = {}
     unvalidated: dict[str, dict[str, str]] = {}
     named: set[str] = set()
@@ -94,8 +97,7 @@ def verify_manifests(
             if (head["key"], head["sha256"]) != (key, sha256):
                 result.problems.append(f"{key}: is not the manifest that staging remembers")
         result.manifests += 1
-        for problem in _own_faults(key, manifest):
-            result.problems.append(problem)
+        result.problems += [*_own_faults(key, manifest), *numberings.take(key, manifest)]
         named |= {entry.key for entry in manifest.objects}
         links[key] = Link(sha256, manifest.previous)
         if manifest.log_file_validation is False:

@@ -187,6 +187,33 @@ def test_changed_content_is_found_by_a_recount(tamper: Callable[[Rig], str], rig
     assert any(key in finding for finding in figures.findings)
 
 
+def test_batches_that_never_reached_the_log_are_told_once(rig: Rig) -> None:
+    rig.log.sequence["web-1"] += 3
+    for n in range(2):
+        rig.log.send([event(900 + n, NOON + 12 * 3600 + n * 7200)])
+        rig.pass_time(12 * 3600, step=600)
+    told = [each for each in rig.verify().problems if "batches 9 to 11 never reached" in each]
+    assert len(told) == len(rig.verify().problems) == 1
+    assert "agent web-1, epoch eeee" in told[0]
+
+
+def test_a_log_that_was_put_back_is_told(rig: Rig) -> None:
+    table = rig.archiver._reporters._table
+    table.agents["web-1"].epochs["e" * 32].sequence = 3
+    rig.log.sequence["web-1"] = 3
+    rig.log.send([event(900, NOON + 12 * 3600)])
+    rig.pass_time(12 * 3600, step=600)
+    (told,) = rig.verify().problems
+    assert told.startswith(f"{manifests(rig)[-1]}: agent web-1, epoch eeee")
+    assert "had come to batch 4, and to 8" in told
+
+
+def test_another_epoch_and_another_agent_begin_with_one(rig: Rig) -> None:
+    rig.log.send([event(900, NOON + 12 * 3600)], agent="web-2")
+    rig.pass_time(12 * 3600, step=600)
+    assert rig.verify().problems == []
+
+
 @pytest.mark.slow
 def test_random_damage_of_one_byte_is_always_found(rig: Rig) -> None:
     chance = random.Random(11)
