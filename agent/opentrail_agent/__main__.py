@@ -125,6 +125,8 @@ def _enroll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
                          help="where it keeps everything")  # fmt: skip
     command.add_argument("--config", default="/etc/opentrail/agent.yaml", metavar="FILE",
                          help="written if it is not there")  # fmt: skip
+    command.add_argument("--if-needed", action="store_true",
+                         help="do nothing while the certificate in --state is good")  # fmt: skip
     answers = "who answers for the HTTP port, if not the token's authority"
     command.add_argument("--https-ca", default="", metavar="FILE|system", help=answers)
     command.set_defaults(handler="enroll")

@@ -7,6 +7,7 @@ from tests.charts.rendering import CHART, template
 pytestmark = pytest.mark.slow
 
 AGENTS = CHART / "ci" / "agents-values.yaml"
+ENROLMENT = CHART / "ci" / "enrolment-values.yaml"
 CERTIFICATES = CHART / "ci" / "certmanager-values.yaml"
 
 BY_SCHEMA = [
@@ -53,6 +54,9 @@ COMBINATIONS = [
     ((AGENTS,), ("agents.sharedFiles=true",), "set agents.replicas to 1"),
     ((AGENTS,), ("hosts.paths=[]",), "hosts.paths is empty"),
     ((AGENTS,), ("hosts.namespace.name=trail",), "the release's own namespace"),
+    ((ENROLMENT,), ("hosts.tls.existingSecret=t",), "two ways to a certificate"),
+    ((ENROLMENT,), ("aggregator.http.exposed=false",), "set aggregator.http.exposed"),
+    ((ENROLMENT,), ("aggregator.tls.existingSecret=t",), "needs the authority"),
     ((CERTIFICATES,), ("certManager.issuerRef.name=",), "certManager.issuerRef.name"),
     ((CERTIFICATES,), ("certManager.issuerRef.kind=Issuer",), "ClusterIssuer"),
     ((), ("aggregator.s3.existingSecret=s",), "archive.destination is not s3"),

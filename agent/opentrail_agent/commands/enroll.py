@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from opentrail.errors import UsageError
+from opentrail.clock import SystemClock
+from opentrail.errors import DamagedError, UsageError
 from opentrail.files import DISK
 from opentrail_agent.enrolment.client import Enrolled, enrol
 from opentrail_agent.enrolment.place import IdentityPlace
@@ -26,9 +27,12 @@ DEFAULT_STATE = "/var/lib/opentrail-agent"
 
 def enroll(options: argparse.Namespace) -> int:
     """Get a certificate, keep it, and write a configuration if there is none."""
-    token = _token(options)
     name = options.name or socket.gethostname()
     state, config = Path(options.state).absolute(), Path(options.config).absolute()
+    if options.if_needed and _is_enrolled(state):
+        print(f"the certificate in {state} is good: not enrolled again")
+        return 0
+    token = _token(options)
     _refuse_unwritable(state, config)
     made = make_request(name)
     enrolled = enrol(options.url, token, name, made.request, https_ca=options.https_ca)
@@ -48,6 +52,13 @@ def enroll(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 0
+
+
+def _is_enrolled(state: Path) -> bool:
+    try:
+        return IdentityPlace(state).facts().not_after > SystemClock().now_ns() / 1e9
+    except (OSError, DamagedError):
+        return False  # None yet, or none that could be used.
 
 
 def _token(options: argparse.Namespace) -> JoinToken:

@@ -107,6 +107,7 @@ affinity:
 {{- define "opentrail.tlsSecret" -}}
 {{- if .values.tls.existingSecret -}}
 {{- .values.tls.existingSecret -}}
+{{- else if (default dict .values.enrolment).existingSecret -}}
 {{- else if .root.Values.certManager.enabled -}}
 {{- printf "%s-%s-tls" (include "opentrail.fullname" .root) .component -}}
 {{- end -}}
@@ -116,6 +117,10 @@ affinity:
 {{- define "opentrail.agentConfig" -}}
 {{- $ship := dict "addresses" (include "opentrail.addresses" .root | fromJsonArray)
   "tls" (dict "ca" "/etc/opentrail/tls/ca.crt" "certificate" "/etc/opentrail/tls/tls.crt" "key" "/etc/opentrail/tls/tls.key") -}}
+{{- if (default dict .values.enrolment).existingSecret -}}
+{{- $at := "/var/lib/opentrail-agent/identity" -}}
+{{- $_ := set $ship "tls" (dict "ca" (printf "%s/ca.crt" $at) "certificate" (printf "%s/agent.pem" $at) "key" (printf "%s/agent.pem" $at)) -}}
+{{- end -}}
 {{- $own := dict "name" (include "opentrail.agentName" .) "state" "/var/lib/opentrail-agent" "ship" $ship
   "logging" (dict "format" "json") -}}
 {{- toYaml (mergeOverwrite (deepCopy .values.config) $own (dict "logging" (default dict .values.config.logging))) -}}
@@ -128,6 +133,31 @@ affinity:
 
 {{- define "opentrail.agentName" -}}
 {{- default (printf "%s-%s" (include "opentrail.fullname" .root) .component) .values.agentName -}}
+{{- end -}}
+
+{{/* An agent that enrolled is named after its node; OPENTRAIL_NAME is its setting `name`. */}}
+{{- define "opentrail.nodeName" -}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+- name: OPENTRAIL_NAME
+  value: {{ include "opentrail.agentName" . }}-$(NODE_NAME)
+{{- end -}}
+
+{{/* Where host agents enrol. */}}
+{{- define "opentrail.enrolmentUrl" -}}
+{{- default (printf "https://%s-aggregator-http.%s.svc:%d" (include "opentrail.fullname" .) .Release.Namespace (int .Values.aggregator.http.port)) .Values.hosts.enrolment.url -}}
+{{- end -}}
+
+{{/* Names that several pods bear on purpose, as a JSON list; the aggregator takes others for copies. */}}
+{{- define "opentrail.sharedNames" -}}
+{{- $names := list -}}
+{{- range $component := list "agents" "hosts" -}}
+{{- $each := index $.Values $component -}}
+{{- if and $each.enabled (not (default dict $each.enrolment).existingSecret) -}}
+{{- $names = append $names (include "opentrail.agentName" (dict "root" $ "component" $component "values" $each)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
 {{- end -}}
 
 {{- define "opentrail.agentProbes" -}}
@@ -180,8 +210,8 @@ readinessProbe:
 {{- range $component := list "agents" "hosts" -}}
 {{- $each := index $v $component -}}
 {{- if $each.enabled -}}
-{{- if not (include "opentrail.tlsSecret" (dict "root" $ "component" $component "values" $each)) -}}
-{{- fail (printf "\n\nopentrail: %s need a certificate to be believed: set %s.tls.existingSecret (tls.crt, tls.key, ca.crt), or certManager.enabled.\nAn aggregator of this chart that made its own authority also makes agents' certificates; README.md says how." $component $component) -}}
+{{- if not (or (include "opentrail.tlsSecret" (dict "root" $ "component" $component "values" $each)) (default dict $each.enrolment).existingSecret) -}}
+{{- fail (printf "\n\nopentrail: %s need a certificate to be believed: set %s.tls.existingSecret (tls.crt, tls.key, ca.crt), or certManager.enabled (hosts may also enrol: hosts.enrolment.existingSecret).\nAn aggregator of this chart that made its own authority also makes agents' certificates; README.md says how." $component $component) -}}
 {{- end -}}
 {{- if not $each.config.capture.watch -}}
 {{- fail (printf "\n\nopentrail: %s.config.capture.watch is empty: name at least one path to follow." $component) -}}
@@ -194,7 +224,17 @@ readinessProbe:
 {{- if and $v.hosts.enabled (eq (include "opentrail.hostsNamespace" .) .Release.Namespace) -}}
 {{- fail "\n\nopentrail: hosts.namespace.name is the release's own namespace. Agents for host files need hostPath, which Pod Security \"restricted\" and \"baseline\" refuse; in a namespace of their own the exception holds for nothing else." -}}
 {{- end -}}
-{{- if and $v.hosts.enabled $v.certManager.enabled (not $v.hosts.tls.existingSecret) (ne $v.certManager.issuerRef.kind "ClusterIssuer") -}}
+{{- $enrols := and $v.hosts.enabled $v.hosts.enrolment.existingSecret -}}
+{{- if and $enrols $v.hosts.tls.existingSecret -}}
+{{- fail "\n\nopentrail: hosts.tls.existingSecret and hosts.enrolment.existingSecret are two ways to a certificate: set one." -}}
+{{- end -}}
+{{- if and $enrols (not $v.hosts.enrolment.url) (not (and $v.aggregator.enabled $v.aggregator.http.exposed)) -}}
+{{- fail "\n\nopentrail: hosts.enrolment goes over the aggregator's HTTP port: set aggregator.http.exposed, or hosts.enrolment.url to https://HOST:PORT of one that runs elsewhere." -}}
+{{- end -}}
+{{- if and $enrols (not $v.hosts.enrolment.url) (include "opentrail.tlsSecret" (dict "root" . "component" "aggregator" "values" $v.aggregator)) -}}
+{{- fail "\n\nopentrail: hosts.enrolment needs the authority that the aggregator makes on its volume, but its certificate comes from elsewhere: take the agents' from there too (hosts.tls.existingSecret or certManager), or unset aggregator.tls.existingSecret and certManager.enabled." -}}
+{{- end -}}
+{{- if and $v.hosts.enabled $v.certManager.enabled (not $v.hosts.tls.existingSecret) (not $v.hosts.enrolment.existingSecret) (ne $v.certManager.issuerRef.kind "ClusterIssuer") -}}
 {{- fail "\n\nopentrail: hosts live in another namespace, where a namespaced Issuer signs nothing: set certManager.issuerRef.kind to ClusterIssuer, or hosts.tls.existingSecret." -}}
 {{- end -}}
 {{- if and $v.agents.enabled (gt (int $v.agents.replicas) 1) $v.agents.sharedFiles -}}
