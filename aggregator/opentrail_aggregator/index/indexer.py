@@ -125,12 +125,18 @@ class Indexer:
         state = generation.read()
         if state.version != SCHEMA_VERSION or state.log_id != log_id:
             # Positions and terms mean nothing across these; the old one stays until it is replaced.
+            was = (
+                "another log"
+                if state.version == SCHEMA_VERSION
+                else f"format {state.version}, this program's is {SCHEMA_VERSION},"
+            )
             generation = self._begin(log_id)
             current = self._current_file()
             self._metrics.problem(
                 "index.begun-anew",
-                f"{self._home.index}: the index was of another log or format and begins anew; "
-                "opentrail index rebuild --from archive brings earlier events back",
+                f"{self._home.index}: the index was of {was} and begins anew, from the log and "
+                "what the archive holds of it before; opentrail index rebuild --from archive "
+                "brings all earlier events back",
             )
         follower = Follower(
             generation, self._sources, self._settings, self._clock, damaged=self._tell_damage

@@ -17,7 +17,7 @@ from opentrail.errors import OpenTrailError
 from opentrail_aggregator.index.compile import between, number_of_hits
 from opentrail_aggregator.index.generation import TERMS, Generation, Generations, State
 from opentrail_aggregator.index.records import RecordsReader
-from opentrail_aggregator.index.schema import is_panic, open_for_reading
+from opentrail_aggregator.index.schema import SCHEMA_VERSION, is_panic, open_for_reading
 from opentrail_aggregator.search.errors import SearchUnavailableError
 
 _RECOUNT_SLICE = 2_000
@@ -126,6 +126,12 @@ class OpenDays:
                 f"{self._generations.directory}: there is no index yet; it begins with the log"
             )
         state = generation.read()
+        if state.version != SCHEMA_VERSION:
+            raise SearchUnavailableError(
+                f"{generation.directory}: this index is of format {state.version}, this program "
+                f"reads {SCHEMA_VERSION}; the index role makes it anew when it runs, or run "
+                "opentrail index rebuild --from archive"
+            )
         days = [name for name in generation.days() if name not in state.dropping]
         with self._lock:
             if generation.name != self._of:

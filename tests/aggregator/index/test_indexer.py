@@ -13,7 +13,9 @@ from opentrail_aggregator.index.archived import ArchivedEvent
 from opentrail_aggregator.index.generation import TERMS, Generations
 from opentrail_aggregator.index.indexer import Indexer
 from opentrail_aggregator.index.retention import RetentionClock, day_of, oldest_day
+from opentrail_aggregator.index.schema import SCHEMA_VERSION
 from opentrail_aggregator.metrics import Metrics
+from opentrail_aggregator.search.errors import SearchUnavailableError
 from opentrail_aggregator.wal.cursors import Cursors
 from tests.aggregator.consolidate.world import line
 from tests.aggregator.index.harness import DAY, Archive, Room, Sections
@@ -290,6 +292,39 @@ def test_another_log_begins_another_generation(room: Room, tmp_path: Path) -> No
     assert room.found() == ["one"]
     assert "index.begun-anew" in room.problems()
     assert Generations(room.home.index).names() == [room.generation().name]
+
+
+def test_an_index_of_another_format_is_refused_then_made_anew_from_log_and_archive(
+    tmp_path: Path,
+) -> None:
+    archive = Archive()
+    room = Room(tmp_path, archive=archive)
+    position = room.send(("one", 10))
+    room.world.release_through(position)
+    room.start()
+    room.send(("two", 10))
+    room.run()
+    room.indexer.close()
+    archive.held = archived(
+        room,
+        {"one": (position << 16, 10)}
+        | {
+            f"filler-{each - 1}": (each << 16, 10)
+            for each in range(position + 1, room.world.log.first_position)
+        },
+    )
+    generation = room.generation()
+    generation.write(msgspec.structs.replace(generation.read(), version=SCHEMA_VERSION - 1))
+    with pytest.raises(SearchUnavailableError, match=r"format 0, this program reads 1; .* rebuild"):
+        room.found()
+    room.start()
+    room.run()
+    assert {"one", "two"} <= set(room.found())
+    assert room.doubled() == []
+    assert room.balance()[0] == room.balance()[1]
+    assert room.figures().missing == 0
+    assert room.generation().name > generation.name
+    assert "format 0, this program's is 1" in room.problems()["index.begun-anew"]
 
 
 def test_an_index_that_began_before_the_log_is_of_the_log_that_came(tmp_path: Path) -> None:
