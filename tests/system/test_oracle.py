@@ -13,7 +13,7 @@ from tests.system.oracle import (
     without_own,
 )
 from tests.system.producer import Obligations
-from tests.system.records import poison, record
+from tests.system.records import forged, poison, record
 
 NEWEST = 1_700_000_000
 OWED = {each.claim: each for each in (record(n, 1, NEWEST) for n in range(50))}
@@ -82,6 +82,20 @@ def test_quarantine_is_compared_by_bytes_and_by_reason() -> None:
     assert [each.split(":")[1].strip() for each in findings.problems] == [
         "missing", "spurious", "wrong reason",
     ]  # fmt: skip
+
+
+def test_what_an_agent_refused_may_not_be_there_twice_though_it_was_read_twice() -> None:
+    refused, conflict = poison(0, 1, NEWEST), forged(record(1, 1, NEWEST), 0)
+    items = [
+        {"bytes": each.line, "reason": min(each.reasons), "ordinal": ordinal}
+        for each, ordinal in ((refused, -1), (conflict, 4), (conflict, 0))
+    ]
+    findings = Findings()
+    owed = Obligations(refused=[refused, conflict])
+    compare_quarantine(findings, owed, items, repeats=True)
+    assert findings.problems == []
+    compare_quarantine(findings, owed, [*items, items[0]], repeats=True)
+    assert [each.split(":")[1].strip() for each in findings.problems] == ["spurious"]
 
 
 def test_a_sum_that_is_wrong_names_its_figures() -> None:
