@@ -17,9 +17,9 @@ from typing import Protocol
 
 from opentrail.errors import OpenTrailError
 
-STOP_SECONDS = 5.5
+STOP_SECONDS = 3.0
 """How long stages that stop themselves may take."""
-LAST_SECONDS = 8.5
+LAST_SECONDS = 9.0
 """After a signal the process ends within this, whatever hangs."""
 PARENT_VARIABLE = "OPENTRAIL_PARENT"
 _PR_SET_PDEATHSIG = 1

@@ -225,7 +225,7 @@ class Census:
             device=key[0], inode=key[1], path=path, content=content_of(fd), alive=alive,
             settled=now - since >= SETTLED_SECONDS, unread=[each.entry for each in self.ready],
         )  # fmt: skip
-        if isinstance(entry, Unsure):
+        if isinstance(entry, Unsure) or self._harvest.waits_for(entry, now - since):
             os.close(fd)
             self._unsure[key] = (opened.st_size, opened.st_mtime_ns, since)
             self.is_unsettled = True

@@ -29,7 +29,7 @@ SpoolAppend = Callable[[bytes, int, int, dict[str, int]], Awaitable[None]]
 """(payload, events, refused, generation -> offset) -> durable when it returns."""
 
 RETRY_SECONDS = 1.0
-LAST_SPOOL_SECONDS = 4.0
+LAST_SPOOL_SECONDS = 1.5
 """How long a stop waits for the batches that are on their way to the spool."""
 UNDER_WAY_MAX = 4
 """Batches read and not durable yet: one is sealed, and a slow disk takes several with one sync."""

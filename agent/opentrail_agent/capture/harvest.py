@@ -29,6 +29,8 @@ from .splitter import Place
 
 GZIP_QUIET_SECONDS = 10.0
 """How long a gzip file that ends within a member is waited for."""
+COPY_WAITS_SECONDS = 60.0
+"""How long a rotated copy waits for its original to be read; that of a busy file would for ever."""
 SAVE_SECONDS = 1.0
 MANY_FILES = 250
 """More than so many are looked at half as often, if nobody writes to them."""
@@ -203,6 +205,18 @@ class Harvest:
     def has_room(self, follower: Follower) -> bool:
         """Whether `follower` has nothing to read and what is left in it fits the draft."""
         return not self._draft.is_full and follower not in self._census.ready
+
+    def waits_for(self, entry: Entry | None, quiet_seconds: float) -> bool:
+        """Whether the place up to which `entry` was read is about to be known: a copy that was
+        followed from here on would be read a second time from where it stands now."""
+        if entry is None or quiet_seconds >= COPY_WAITS_SECONDS:
+            return False
+        on_the_way = [
+            *(each.entry for each in self._census.ready),
+            *(each.entry for each in self._touched.values()),
+            *(each.entry for turn in self._in_flight for each in turn.reached),
+        ]
+        return any(each.generation == entry.generation for each in on_the_way)
 
     def _hand_out(self, now: float) -> Turn:
         self._make_generations_durable()

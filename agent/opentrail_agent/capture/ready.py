@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .follower import Follower
+from .positions import Entry
 
 
 class Harvest(Protocol):
@@ -16,6 +17,7 @@ class Harvest(Protocol):
     def finish(self, follower: Follower, why: str) -> None: ...
     def touch(self, follower: Follower) -> None: ...
     def has_room(self, follower: Follower) -> bool: ...
+    def waits_for(self, entry: Entry | None, quiet_seconds: float) -> bool: ...
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ STANDING_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 ROOM_SECONDS = 0.5
 """How often a full spool looks whether the disk has room again."""
-CLOSE_SECONDS = 2.5
+CLOSE_SECONDS = 3.0
 
 
 class SpoolStoppedError(OpenTrailError):

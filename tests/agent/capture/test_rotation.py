@@ -388,6 +388,32 @@ def test_gzip_of_a_file_that_was_not_read_yet_doubles_nothing(tmp_path: Path, lo
     assert len(rig.ids) - len(own) == 8000
 
 
+def test_gzip_of_what_is_on_its_way_to_the_spool_is_not_read_again(
+    tmp_path: Path, logs: Path
+) -> None:
+    """Several batches may be under way: the place they reached is known when they are durable."""
+    path = logs / "a.json"
+    append(path, lines(*range(40)))
+    rig = Rig(tmp_path, str(logs / "*"))
+    rig.settle()
+    append(path, lines(*range(40, 80)))
+    rig.clock.advance(2)
+    under_way = rig.harvest.turn()
+    while under_way.draft is None:
+        rig.clock.advance(0.3)
+        under_way = rig.harvest.turn()
+    packed = gzip.compress(path.read_bytes())
+    path.unlink()
+    (logs / "a.json.1.gz").write_bytes(packed)
+    for _ in range(5):
+        rig.clock.advance(2)
+        turn = rig.harvest.turn()
+        assert turn.draft is None, "read from where the original stood in the spool"
+    rig.harvest.settle(under_way)
+    rig.settle(5)
+    assert rig.numbers == list(range(40))
+
+
 def test_gzip_while_nobody_looked_gives_what_was_not_read(tmp_path: Path, logs: Path) -> None:
     path = logs / "a.json"
     rig = Rig(tmp_path, str(logs / "a.json*"))
