@@ -56,6 +56,10 @@ class AgentStream:
     # Answers.
 
     def acknowledge(self, through: int) -> None:
+        if through == self._acknowledged:
+            # Said before the agent had sent that batch on this stream, so it did not count there:
+            # unsaid, a full window would wait for it until the agent hangs up.
+            self._acknowledged = -1
         self._acknowledge = through
         self._changed.set()
         self._moved.set()

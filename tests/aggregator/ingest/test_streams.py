@@ -3,6 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,7 @@ from opentrail.settings import Bytes, Seconds
 from opentrail.v1.ingest_pb2 import AgentMessage, Batch, Heartbeat, Refusal, Source
 from opentrail.v1.ingest_pb2_grpc import IngestStub
 from opentrail_aggregator.ingest.settings import Grant, GrpcSettings, IngestSettings
+from opentrail_aggregator.ingest.stream import AgentStream
 from opentrail_aggregator.wal.settings import DiskSettings, LogSettings
 
 from .agents import HandAgent, batches, entries, payload, running
@@ -334,3 +336,20 @@ async def test_two_hundred_agents_that_come_back_at_once_are_all_served(tmp_path
                 await asyncio.gather(*(ship(number) for number in range(count)))
     found = [(e.epoch, e.sequence) for e in entries(tmp_path) if e.is_batch]
     assert len(found) == len(set(found)) == count * rounds
+
+
+async def test_what_is_sent_again_is_acknowledged_again_on_the_same_stream() -> None:
+    """An agent counts an acknowledgement only up to what it has sent on this connection."""
+    said: list[int] = []
+
+    class Context:
+        async def write(self, message: Any) -> None:
+            said.append(message.acknowledge.through)
+
+    nobody: Any = None
+    stream = AgentStream(nobody, nobody, nobody, nobody, Context())
+    for through in (5, 5, 6):
+        stream.acknowledge(through)
+        await stream._write_answers()
+    await stream._write_answers()
+    assert said == [5, 5, 6]
