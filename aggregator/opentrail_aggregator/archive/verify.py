@@ -13,17 +13,28 @@ Streams: one object in memory at a time.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
 from opentrail_aggregator.archive.catalog import Catalog
+from opentrail_aggregator.archive.contents import (
+    MISSING,
+    Content,
+    Contents,
+    Findings,
+    OneByOne,
+)
 from opentrail_aggregator.archive.deliveries import DeliveryFolder
 from opentrail_aggregator.archive.destination import Destination
-from opentrail_aggregator.archive.figures import object_fault
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, object_key, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
-from opentrail_aggregator.archive.manifest import Manifest, decode_manifest, manifest_key
+from opentrail_aggregator.archive.manifest import (
+    Manifest,
+    ObjectEntry,
+    decode_manifest,
+    manifest_key,
+)
 from opentrail_aggregator.archive.numberings import Numberings
 from opentrail_aggregator.archive.roots import roots_of
 from opentrail_aggregator.archive.staging.slices import undeltas
@@ -47,13 +58,6 @@ class Verification:
     problems: list[str] = field(default_factory=list)
 
 
-class Content(NamedTuple):
-    """What is in an object, as it was just read."""
-
-    sha256: str
-    events: int
-
-
 def verify_manifests(
     home: Home,
     destination: Destination,
@@ -61,15 +65,18 @@ def verify_manifests(
     *,
     progress: Callable[[str], None] | None = None,
     files: Files = DISK,
-    read: Mapping[str, Content] | None = None,
+    read: Mapping[str, tuple[str, int]] | None = None,
     more_heads: Callable[[], Iterable[Head]] = tuple,
+    contents: Contents | None = None,
 ) -> Verification:
-    """Check everything; `progress` is told each key. What is in `read` is not read again.
+    """Check everything; `progress` is told each key. What is in `read` (checksum and number of
+    records) is not read again.
 
     `more_heads` are manifests that are remembered elsewhere than in staging."""
     known = read or {}
     catalog = Catalog(destination, prefix, lambda: roots_of(home, prefix, files))
     result = Verification()
+    found = Findings(contents or OneByOne(destination), result.problems)
     current = read_current(home.staging, files)
     under_way = set()
     for delivery in DeliveryFolder(home.staging, files).read_all():
@@ -86,18 +93,18 @@ def verify_manifests(
     heads: dict[tuple[str, str], tuple[str, str]] = {}
     log_id = current.log_id if current else ""
     expected = dict(current.state.get("chains", {})) if current else {}
-    for key, manifest, sha256 in _in_order(catalog, present, result):
+    for key, manifest, sha256 in _in_order(catalog, present, found):
         if progress:
             progress(key)
-        _check_link(key, manifest, heads, result)
+        _check_link(key, manifest, heads, found)
         heads[manifest.log_id, manifest.trail] = (key, sha256)
         head = expected.get(manifest.trail) if manifest.log_id == log_id else None
         if head and head["sequence"] == manifest.sequence:
             del expected[manifest.trail]
             if (head["key"], head["sha256"]) != (key, sha256):
-                result.problems.append(f"{key}: is not the manifest that staging remembers")
+                found.say(f"{key}: is not the manifest that staging remembers")
         result.manifests += 1
-        result.problems += [*_own_faults(key, manifest), *numberings.take(key, manifest)]
+        found.say(*_own_faults(key, manifest), *numberings.take(key, manifest))
         named |= {entry.key for entry in manifest.objects}
         links[key] = Link(sha256, manifest.previous)
         if manifest.log_file_validation is False:
@@ -110,15 +117,13 @@ def verify_manifests(
                 progress(entry.key)
             result.objects += 1
             result.events += entry.events
-            fault = (
-                ""
-                if known.get(entry.key) == (entry.sha256, entry.events)
-                else object_fault(catalog, entry.key, entry.sha256, entry.events)
-                if entry.key in present
-                else f"{entry.key}: the object is missing"
-            )
-            if fault:
-                result.problems.append(fault)
+            if known.get(entry.key) == (entry.sha256, entry.events):
+                continue
+            if entry.key in present:
+                found.look(entry.key, partial(_content_fault, entry))
+            else:
+                found.say(f"{entry.key}: {MISSING}")
+    found.settle()
     for key in vouched_for(links, remembered) & unvalidated.keys():
         result.unvalidated |= unvalidated[key]
     for key in sorted(present - named - under_way):
@@ -135,7 +140,7 @@ def verify_manifests(
 
 
 def _in_order(
-    catalog: Catalog, present: set[str], result: Verification
+    catalog: Catalog, present: set[str], found: Findings
 ) -> Iterator[tuple[str, Manifest, str]]:
     """Manifests by trail and number; those that cannot be read are named as problems."""
     order: list[tuple[str, int, str, str]] = []
@@ -146,7 +151,7 @@ def _in_order(
         try:
             summary = catalog.summary(key)
         except DamagedError as error:
-            result.problems.append(str(error))
+            found.say(str(error))
             continue
         order.append((summary.trail, summary.sequence, summary.log_id, key))
     for _, _, _, key in sorted(order):
@@ -154,11 +159,22 @@ def _in_order(
         yield key, decode_manifest(data), hashlib.sha256(data).hexdigest()
 
 
+def _content_fault(entry: ObjectEntry, content: Content) -> str:
+    """What is wrong with an object; empty if nothing is."""
+    if content.sha256 and content.sha256 != entry.sha256:
+        return f"{entry.key}: its content is not what its manifest says (sha256)"
+    if content.fault:
+        return f"{entry.key}: {content.fault}"
+    if content.events != entry.events:
+        return f"{entry.key}: {content.events} records, its manifest says {entry.events}"
+    return ""
+
+
 def _check_link(
     key: str,
     manifest: Manifest,
     heads: dict[tuple[str, str], tuple[str, str]],
-    result: Verification,
+    found: Findings,
 ) -> None:
     before = heads.get((manifest.log_id, manifest.trail))
     for log_id in manifest.follows if before is None else ():
@@ -170,11 +186,11 @@ def _check_link(
     if before == named:
         return
     if named is None:
-        result.problems.append(f"{key}: number {manifest.sequence} begins the chain anew")
+        found.say(f"{key}: number {manifest.sequence} begins the chain anew")
     elif before is None or before[0] != named[0]:
-        result.problems.append(f"{named[0]}: the manifest before {key} is missing")
+        found.say(f"{named[0]}: the manifest before {key} is missing")
     else:
-        result.problems.append(f"{before[0]}: was changed: {key} names another checksum of it")
+        found.say(f"{before[0]}: was changed: {key} names another checksum of it")
 
 
 def _own_faults(key: str, manifest: Manifest) -> Iterator[str]:

@@ -7,6 +7,7 @@ import sys
 from opentrail.clock import SystemClock
 from opentrail.errors import DamagedError, NewerFormatError, OpenTrailError, UsageError
 from opentrail_aggregator.archive.destination import DestinationError
+from opentrail_aggregator.archive.readers import reading
 from opentrail_aggregator.archive_source import destination_of
 from opentrail_aggregator.cli.client import home_of
 from opentrail_aggregator.cli.settings_of_home import settings_of
@@ -30,14 +31,17 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(home)
     telling = _Telling()
     try:
-        report = verify(
-            settings.place,
-            destination_of(settings),
-            FileKeys(settings.place.keys / "digest"),
-            SystemClock(),
-            prefix=settings.archive.prefix,
-            progress=telling.saw,
-        )
+        destination = destination_of(settings)
+        with reading(destination) as contents:
+            report = verify(
+                settings.place,
+                destination,
+                FileKeys(settings.place.keys / "digest"),
+                SystemClock(),
+                prefix=settings.archive.prefix,
+                progress=telling.saw,
+                contents=contents,
+            )
     except (DestinationError, DamagedError, NewerFormatError) as error:
         raise CannotVerifyError(str(error)) from error
     finally:

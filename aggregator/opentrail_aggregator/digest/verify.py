@@ -12,30 +12,31 @@ nothing else. An account at a time:
 
 A log file is read, inflated and hashed once, for its digest and its manifest.
 
-Streams: names of one account and one object's bytes are in memory at a time. It may run beside a
-working aggregator: HOME is read before and after the bucket.
+Streams: names of one account and one object's bytes are in memory at a time (one in each reader,
+with several: archive/readers). It may run beside a working aggregator: HOME is read before and
+after the bucket.
 """
 
-import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from opentrail.clock import Clock
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
-from opentrail_aggregator.archive.catalog import split_records
-from opentrail_aggregator.archive.deliveries import DeliveryFolder
-from opentrail_aggregator.archive.destination import Destination, NoSuchObjectError
-from opentrail_aggregator.archive.gzip_member import (
-    OBJECT_MAX_BYTES,
-    NotOneMemberError,
-    read_member,
+from opentrail_aggregator.archive.contents import (
+    MISSING,
+    Content,
+    Contents,
+    Findings,
+    OneByOne,
 )
+from opentrail_aggregator.archive.deliveries import DeliveryFolder
+from opentrail_aggregator.archive.destination import Destination
 from opentrail_aggregator.archive.keys import LOG_FOLDERS, read_key
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.roots import roots_of
-from opentrail_aggregator.archive.verify import Content, verify_manifests
+from opentrail_aggregator.archive.verify import verify_manifests
 from opentrail_aggregator.digest.document import Digest
 from opentrail_aggregator.digest.expected import Expected, read_expected
 from opentrail_aggregator.digest.inbox import read_all
@@ -90,6 +91,7 @@ class Verifier:
         prefix: str = "",
         progress: Callable[[str], None] = lambda _: None,
         files: Files = DISK,
+        contents: Contents | None = None,
     ) -> None:
         self._home, self._files = home, files
         self._destination = destination
@@ -99,11 +101,13 @@ class Verifier:
         self._roots = roots_of(home, prefix, files)
         self._progress = progress
         self._known_keys: dict[str, dict[str, PublicKey]] = {}
-        self._read: dict[str, Content] = {}
+        self._read: dict[str, tuple[str, int]] = {}
         self._unlisted: list[str] = []
         """Log files that no digest lists and none will."""
         self._unvalidated: dict[str, str] = {}
         self.report = Report()
+        self._contents = contents or OneByOne(destination)
+        self._found = Findings(self._contents, self.report.problems)
 
     def run(self) -> Report:
         """Look at everything."""
@@ -112,9 +116,11 @@ class Verifier:
         }
         for account in sorted(accounts):
             self._account(account)
+        self._found.settle()
         manifests = verify_manifests(
             self._home, self._destination, self._prefix, progress=self._progress, files=self._files,
             read=self._read,
+            contents=self._contents,
             more_heads=lambda: read_unvalidated(self._home.digest, self._files),
         )  # fmt: skip
         self._judge_unlisted(self._unvalidated | manifests.unvalidated)
@@ -146,7 +152,7 @@ class Verifier:
             if len(name) == 12 and name.isdigit():
                 yield name
             elif f"{root}{name}/" not in self._roots:
-                self.report.problems.append(f"{first.key}: does not belong into an archive")
+                self._found.say(f"{first.key}: does not belong into an archive")
             after = f"{root}{name}0"  # "0" follows "/": behind everything of the account.
 
     def _account(self, account: str) -> None:
@@ -176,7 +182,7 @@ class Verifier:
             name = (key.region, key.trail, key.home_region, "backfill" if key.backfill else "")
             chains.setdefault(name, []).append(each.key)
         after = read_expected(self._home, self._files, account)
-        self.report.problems += [f"{each}: does not belong into an archive" for each in strange]
+        self._found.say(*(f"{each}: does not belong into an archive" for each in strange))
         listed: set[str] = set()
         for keys in chains.values():
             keys.sort(key=stamp_of_key)  # A trail may have moved to another prefix.
@@ -228,7 +234,7 @@ class Verifier:
             if digest is not None:
                 self._log_files(key, parts, digest, listed)
         check.finish()
-        self.report.problems += check.problems
+        self._found.say(*check.problems)
 
     def _public_keys(self, region: str) -> dict[str, PublicKey]:
         if region not in self._known_keys:
@@ -239,7 +245,7 @@ class Verifier:
     def _log_files(
         self, digest_key: str, parts: DigestKey, digest: Digest, listed: set[str]
     ) -> None:
-        problems = self.report.problems
+        found = self._found
         removed_before = read_ledger(self._home, self._destination.bucket, self._files).before_ns
         start_s = seconds_of(digest.digestStartTime) or 0
         may_be_removed = start_s * _SECOND < removed_before
@@ -251,37 +257,29 @@ class Verifier:
                 or name is None
                 or (name.account, name.region) != (parts.account, parts.region)
             ):
-                problems.append(f"{digest_key}: lists {key[:300]}, which is not of its chain")
+                found.say(f"{digest_key}: lists {key[:300]}, which is not of its chain")
                 continue
             if key in listed:
-                problems.append(f"{key}: is listed by more than one digest")
+                found.say(f"{key}: is listed by more than one digest")
                 continue
             listed.add(key)
             self._progress(key)
-            fault = self._log_fault(key, file.hashValue)
-            if fault == _MISSING and may_be_removed:
-                self.report.removed += 1
-            elif fault:
-                problems.append(f"{key}: {fault}")
-            else:
-                self.report.log_files += 1
+            found.look(key, partial(self._log_fault, key, file.hashValue, may_be_removed))
 
-    def _log_fault(self, key: str, sha256: str) -> str:
-        try:
-            data = read_member(self._destination.read(key), OBJECT_MAX_BYTES)
-        except NoSuchObjectError:
-            return _MISSING
-        except NotOneMemberError as error:
-            return str(error)
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            return "its content is not what its digest says (sha256)"
-        with contextlib.suppress(DamagedError):  # Then it is read again, and told of.
-            self._read[key] = Content(found, len(split_records(key, data)))
+    def _log_fault(self, key: str, sha256: str, may_be_removed: bool, content: Content) -> str:
+        if content.fault == MISSING and may_be_removed:
+            self.report.removed += 1
+            return ""
+        if content.fault == MISSING:
+            return f"{key}: the log file is missing, its digest lists it"
+        if not content.sha256:
+            return f"{key}: {content.fault}"
+        if content.sha256 != sha256:
+            return f"{key}: its content is not what its digest says (sha256)"
+        self.report.log_files += 1
+        if not content.fault:  # Else it is read again for its manifest, and told of.
+            self._read[key] = (content.sha256, content.events)
         return ""
-
-
-_MISSING = "the log file is missing, its digest lists it"
 
 
 def verify(
@@ -293,11 +291,13 @@ def verify(
     prefix: str = "",
     progress: Callable[[str], None] = lambda _: None,
     files: Files = DISK,
+    contents: Contents | None = None,
 ) -> Report:
     """Look at everything; `progress` is told each key. DamagedError if HOME cannot be read."""
     return Verifier(
-        home, destination, keys, clock, prefix=prefix, progress=progress, files=files
-    ).run()
+        home, destination, keys, clock, prefix=prefix, progress=progress, files=files,
+        contents=contents,
+    ).run()  # fmt: skip
 
 
 __all__ = ["DamagedError", "Report", "verify"]
