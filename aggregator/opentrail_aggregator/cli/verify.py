@@ -7,8 +7,8 @@ import sys
 from opentrail.clock import SystemClock
 from opentrail.errors import DamagedError, NewerFormatError, OpenTrailError, UsageError
 from opentrail_aggregator.archive.destination import DestinationError
+from opentrail_aggregator.archive.open_archive import open_destination
 from opentrail_aggregator.archive.readers import reading
-from opentrail_aggregator.archive_source import destination_of
 from opentrail_aggregator.cli.client import home_of
 from opentrail_aggregator.cli.settings_of_home import settings_of
 from opentrail_aggregator.digest.keys import FileKeys
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(home)
     telling = _Telling()
     try:
-        destination = destination_of(settings)
+        destination = open_destination(settings.place, settings.archive, SystemClock())
         with reading(destination) as contents:
             report = verify(
                 settings.place,
