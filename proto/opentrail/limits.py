@@ -10,8 +10,9 @@ GIB = 1024 * MIB
 # One record.
 EVENT_MAX_BYTES = 1 * MIB
 """A larger record is refused (`too_large`); CloudTrail's own records end at 256 KB."""
-JSON_MAX_DEPTH = 1000
-"""Nesting of a record that is read at all; deeper is refused (`too_deep`)."""
+JSON_MAX_DEPTH = 800
+"""Nesting of a record that is read at all; deeper is refused (`too_deep`). The decoder ends at 1000
+less the depth of its caller's stack: a limit below that is the same everywhere."""
 EVENT_ID_MAX_BYTES = 256
 REGION_MAX_CHARACTERS = 40
 REFUSED_HEAD_BYTES = 64 * KIB

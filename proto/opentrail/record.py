@@ -28,6 +28,8 @@ _TIME = re.compile(
     r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))",
     re.ASCII,
 )
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]', re.DOTALL)
+_OPENING, _CLOSING = (b"{", b"["), (b"}", b"]")
 
 REASONS = {
     "not_json": "not a JSON value",
@@ -125,6 +127,25 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
+def is_too_deep(line: bytes) -> bool:
+    """Whether brackets in `line` nest deeper than JSON_MAX_DEPTH.
+
+    Counted, and not left to the decoder: where that gives up depends on how deep its caller stands.
+    """
+    if line.count(b"{") + line.count(b"[") <= JSON_MAX_DEPTH:
+        return False
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(line):
+        mark = match[0]
+        if mark in _OPENING:
+            depth += 1
+            if depth > JSON_MAX_DEPTH:
+                return True
+        elif mark in _CLOSING:
+            depth -= 1
+    return False
+
+
 def admit(
     line: bytes, account: str = "", region: str = "", derived_id: str = ""
 ) -> Admitted | Refused:
@@ -133,6 +154,8 @@ def admit(
         return Refused("too_large", f"{len(line)} bytes")
     if not is_utf8(line):
         return _refusal_of_unreadable(line, UnicodeError())
+    if is_too_deep(line):
+        return Refused("too_deep")
     try:
         view = _view_decoder.decode(line)
     except RecursionError:

@@ -15,7 +15,7 @@ from opentrail.identity import (
     hour_of,
     is_global,
 )
-from opentrail.limits import EVENT_MAX_BYTES
+from opentrail.limits import EVENT_MAX_BYTES, JSON_MAX_DEPTH
 from opentrail.record import REASONS, Admitted, Refused, admit, decode_views, parse_time
 
 GOOD: dict[str, Any] = {
@@ -124,6 +124,22 @@ def test_what_is_no_event_is_refused_with_its_reason(data: bytes, reason: str) -
 )
 def test_members_of_strange_types_cost_a_record_nothing(change: dict[str, Any]) -> None:
     assert isinstance(admit(line(**change)), Admitted)
+
+
+@pytest.mark.parametrize("stack", [0, 100])
+def test_how_deep_a_record_may_nest_does_not_depend_on_who_asks(stack: int) -> None:
+    def ask(brackets: int, further: int) -> Admitted | Refused:
+        if further:
+            return ask(brackets, further - 1)
+        return admit(line(deep="!").replace(b'"!"', b"[" * brackets + b"]" * brackets))
+
+    assert isinstance(ask(JSON_MAX_DEPTH - 1, stack), Admitted)
+    assert ask(JSON_MAX_DEPTH, stack) == Refused("too_deep")
+
+
+def test_brackets_in_strings_and_side_by_side_are_not_nesting() -> None:
+    wide: list[object] = [{"a": '\\"[{[{' * JSON_MAX_DEPTH, "b": [1]}] * 3 + [[]] * JSON_MAX_DEPTH
+    assert isinstance(admit(line(wide=wide)), Admitted)
 
 
 @given(st.binary(max_size=100))

@@ -167,7 +167,7 @@ def test_a_backup_that_was_made_while_it_ran_is_restored_beside_the_archive(host
     settle(new, producer, set(producer.owed.kept))
     judge_restored(new, producer, set(producer.owed.kept))
     findings = Findings()
-    # What the agent still held came again: an event is known by its id, a refused item has none.
+    # What the agent still held came again. What it had refused is known by its place.
     compare_quarantine(findings, producer.owed, new.quarantine_items(), repeats=True)
     assert not findings.problems, findings.problems
     assert new.status()["quarantined"] >= len(producer.owed.refused)

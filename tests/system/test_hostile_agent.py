@@ -42,7 +42,7 @@ def stranger(installation: Installation) -> Iterator[Stranger]:
 def test_a_batch_is_acknowledged_and_its_repetition_is_passed_over(stranger: Stranger) -> None:
     assert stranger.say_hello().kind == "welcome"
     assert stranger.send(1, batch(LINES[:2])) == Answer("acknowledge", {1: 1})
-    stranger.send_batch(1, batch(LINES[:2]))
+    assert stranger.send(1, batch(LINES[:2])) == Answer("acknowledge", {1: 1})
     assert stranger.send(2, batch(LINES[2:4])) == Answer("acknowledge", {1: 2})
 
 

@@ -14,6 +14,7 @@ import hmac
 import re
 import urllib.parse
 from calendar import timegm
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -136,8 +137,13 @@ def _claim(request: Request) -> _Claim:
     authorization = request.header("authorization")
     if authorization:
         return _claim_of_header(request, authorization)
-    fields = dict(urllib.parse.parse_qsl(request.query, keep_blank_values=True))
+    pairs = urllib.parse.parse_qsl(request.query, keep_blank_values=True)
+    fields = dict(pairs)
     if "X-Amz-Algorithm" in fields:
+        # The signature is what the signed text leaves out: a second one would be signed by nobody.
+        for name, times in Counter(name for name, _ in pairs).items():
+            if times > 1 and name.startswith("X-Amz-"):
+                raise SignatureError("IncompleteSignature", f"the query has '{name}' twice.")
         return _claim_of_query(fields)
     raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
 

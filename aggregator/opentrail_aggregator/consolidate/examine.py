@@ -36,7 +36,7 @@ from opentrail.identity import (
     hour_of,
     is_global,
 )
-from opentrail.limits import EVENT_MAX_BYTES
+from opentrail.limits import EVENT_MAX_BYTES, JSON_MAX_DEPTH
 from opentrail.record import (
     Admitted,
     RecordView,
@@ -44,6 +44,7 @@ from opentrail.record import (
     admit,
     admit_view,
     event_id_of,
+    is_too_deep,
 )
 from opentrail_aggregator.consolidate.policy import Policy
 from opentrail_aggregator.consolidate.verdict import NO_GROUP, Group
@@ -151,6 +152,8 @@ def _holds_too_large(raw: bytes, lines: list[bytes]) -> bool:
 def _decode_at_once(raw: bytes, lines: list[bytes]) -> list[_Line] | None:
     """A view per line, None where they have to be looked at one by one."""
     if not all([line[:1] == b"{" and line[-1:] == b"}" for line in lines]):
+        return None
+    if raw.count(b"{") + raw.count(b"[") > JSON_MAX_DEPTH and any(map(is_too_deep, lines)):
         return None
     try:
         if not raw.isascii():

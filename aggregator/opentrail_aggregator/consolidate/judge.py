@@ -190,7 +190,7 @@ def _items(columns: _Columns, entry: "LogEntry", item_max_bytes: int) -> list[It
                 at=entry.appended_at_ns,
             )
         )
-    for number, refused in enumerate(found.items):
+    for number, (refused, key) in enumerate(zip(found.items, columns.refusals, strict=True)):
         if number in columns.refused_again:
             continue
         items.append(
@@ -208,6 +208,7 @@ def _items(columns: _Columns, entry: "LogEntry", item_max_bytes: int) -> list[It
                 bytes=refused.head_b64,
                 account=refused.account,
                 region=refused.region,
+                key=key.hex() if key != NO_KEY else "",
                 at=entry.appended_at_ns,
             )
         )

@@ -7,6 +7,8 @@ them in an hour that no event has. So a refusal is in quarantine once, and its c
 duplicates. Where the source has no generation nothing is known again and everything is kept.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 REFUSED_HOUR = 1 << 40
 """Beyond all others, so the id set holds them under its last hour and never forgets them."""
+_AT_ONCE = 10_000
 NO_KEY = bytes(KEY_BYTES)
 """Of a refusal that cannot be known again, and of one that is a copy."""
 
@@ -74,6 +77,13 @@ def remember(ids: "IdSets", position: int, keys: bytes) -> None:
     ]
     if wanted:
         _find_or_add(ids, [key for key, _ in wanted], [at for _, at in wanted])
+
+
+def remember_items(ids: "IdSets", items: Iterable[tuple[int, int, bytes]]) -> None:
+    """Put what a quarantine holds (log position, number, key) into a new id set."""
+    items = iter(items)
+    while some := list(islice(items, _AT_ONCE)):
+        _find_or_add(ids, [key for *_, key in some], [at << 16 | number for at, number, _ in some])
 
 
 def _find_or_add(ids: "IdSets", keys: list[bytes], places: list[int]) -> list[int]:

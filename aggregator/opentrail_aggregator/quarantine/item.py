@@ -40,6 +40,8 @@ class Item(msgspec.Struct, kw_only=True, tag="item"):
     region: str = ""
     derived: str = ""
     """The derived eventID, for a record without one."""
+    key: str = ""
+    """Hex of what it is known by if the agent sends it again; empty if nothing can be."""
     events: int = 1
     at: int = 0
     """When it came into the log: nanoseconds since 1970."""

@@ -49,6 +49,13 @@ class Quarantine:
             seen = seen or item.id == after
         return found
 
+    def keys(self) -> Iterator[tuple[int, int, bytes]]:
+        """Log position, number in the frame and key of each item that has one."""
+        for item in self._items(False):
+            if item.key:
+                number = int(item.id.rpartition("-")[2])
+                yield item.position, number, bytes.fromhex(item.key)
+
     def show(self, item_id: str) -> Item | None:
         """The item of that id, None if there is none."""
         return next((item for item in self._items(True) if item.id == item_id), None)

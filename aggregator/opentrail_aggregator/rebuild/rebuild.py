@@ -28,6 +28,7 @@ from opentrail_aggregator.archive.keys import time_text
 from opentrail_aggregator.archive.ledger import read_ledger
 from opentrail_aggregator.archive.settings import ArchiveSettings
 from opentrail_aggregator.consolidate.ids.idsets import IdSets
+from opentrail_aggregator.consolidate.refusals import remember_items
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.quarantine.reader import Quarantine
 from opentrail_aggregator.rebuild.digests import note_undigested, restore_chains
@@ -169,6 +170,8 @@ def _ids(
         outcome.doubled = max(0, survey.kept - len(ids))
         for _ in add_identities(catalog, survey.others, ids):
             yield Progress("identities", outcome.events, survey.kept)
+        # A quarantine that came back from a backup: agents may send what lies in it once more.
+        remember_items(ids, Quarantine(home).keys())
         ids.spill(outcome.lineage.first_position - 1)
     finally:
         ids.close()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from types import UnionType
 
 from opentrail_aggregator.search.dates import DateValue, write_date
 from opentrail_aggregator.search.fields import Field, escape_name
@@ -127,22 +128,25 @@ def _write(node: Node) -> Iterator[str]:
             yield _write_range(node)
         case Not(child=child):
             yield "NOT "
-            yield from _write_inner(child)
+            yield from _write_inner(child, And | Or)
         case And(children=children):
-            yield from _write_list(children, " AND ")
+            yield from _write_list(children, " AND ", And | Or)
         case Or(children=children):
-            yield from _write_list(children, " OR ")
+            yield from _write_list(children, " OR ", Or)
 
 
-def _write_list(children: tuple[Node, ...], joiner: str) -> Iterator[str]:
+def _write_list(
+    children: tuple[Node, ...], joiner: str, bracketed: type | UnionType
+) -> Iterator[str]:
     for index, child in enumerate(children):
         if index:
             yield joiner
-        yield from _write_inner(child)
+        yield from _write_inner(child, bracketed)
 
 
-def _write_inner(node: Node) -> Iterator[str]:
-    if isinstance(node, And | Or | Not):
+def _write_inner(node: Node, bracketed: type | UnionType) -> Iterator[str]:
+    # No bracket that precedence makes idle: the text would be deeper than what was read.
+    if isinstance(node, bracketed):
         yield "("
         yield from _write(node)
         yield ")"

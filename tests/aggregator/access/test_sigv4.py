@@ -152,6 +152,15 @@ def test_a_presigned_request_lives_as_long_as_it_says() -> None:
     assert caught.value.code == "RequestExpired"
 
 
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Amz-Expires", "X-Amz-Date"])
+def test_a_presigned_request_says_each_thing_once(name: str) -> None:
+    request = signed("GET", "/opentrail/key", b"", service="s3", presigned=True)
+    said = dict(urllib.parse.parse_qsl(request.query))[name]
+    twice = dataclasses.replace(request, query=f"{name}={said}&{request.query}")
+    with pytest.raises(SignatureError, match=f"'{name}' twice"):
+        verify(twice, secret_of, now())
+
+
 def test_a_session_token_is_refused_with_advice() -> None:
     for presigned in (False, True):
         with pytest.raises(SignatureError) as caught:
