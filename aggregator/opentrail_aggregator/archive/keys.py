@@ -14,6 +14,7 @@ however often it is written, and two trails that share a bucket never meet.
 Whatever is put into a key is checked here once more: nothing from a record reaches a path by trust.
 """
 
+import functools
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,7 @@ class KeyParts(NamedTuple):
     """What stands before the account."""
 
 
+@functools.lru_cache(maxsize=4096)
 def unique_name(*parts: str | int) -> str:
     """16 letters and digits that stand for `parts`."""
     text = "\0".join(str(part) for part in parts)

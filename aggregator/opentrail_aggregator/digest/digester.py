@@ -138,7 +138,7 @@ class Digester:
         oldest_due = through_s
         begun = False
         for chain in list(self._chains.values()):
-            if self._paused.get(chain.name, 0.0) > self._clock.monotonic():
+            if self._paused and self._paused.get(chain.name, 0.0) > self._clock.monotonic():
                 continue
             if chain.intent is None and not chain.backfill:
                 begun = self._plan(chain, entries.get(chain.chain, []), requests, through_s)
