@@ -104,7 +104,7 @@ def test_an_id_set_of_a_later_format_is_refused_and_left_as_it_is(home: Home) ->
     path = home.ids / IDS
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
     before = contents(home.ids)
-    with pytest.raises(NewerFormatError, match="version 99"):
+    with pytest.raises(NewerFormatError, match="format 99"):
         consolidated(home)
     assert contents(home.ids) == before
 

@@ -247,7 +247,7 @@ def test_a_store_of_a_later_format_is_refused_and_left_alone(tmp_path: Path) -> 
     head = b'{"format": 2, "store": "x", "first": 1, "events": 0, "refused": 0}'
     content = b"".join(encode_frame(Kind.HEAD, 1, head))
     path.write_bytes(content)
-    with pytest.raises(NewerFormatError, match="segment format 2"):
+    with pytest.raises(NewerFormatError, match="seg: format 2"):
         SegmentStore.open(tmp_path)
     assert path.read_bytes() == content
 

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 
 from .content import Content, digest_of_bytes, digest_of_content, read_whole
 from .splitter import Layout, Place
@@ -105,16 +106,18 @@ class Positions:
         self.is_dirty = False
 
     def load(self) -> str:
-        """Read what was written; returns what is wrong with it, empty if nothing."""
+        """Read what was written; returns what is wrong with it, empty if nothing.
+
+        Raises NewerFormatError for what a later release wrote.
+        """
         self._files.make_directory(self.path.parent)
         if not self._files.exists(self.path):
             return ""
         raw = self._files.read(self.path, 0, self._files.size(self.path))
+        refuse_newer(self.path, raw, FORMAT)
         try:
             saved: Any = msgspec.json.decode(raw, type=_Saved)
-            if saved.version != FORMAT:
-                raise ValueError(f"format {saved.version}, this version knows {FORMAT}")
-        except (msgspec.MsgspecError, ValueError) as error:
+        except msgspec.MsgspecError as error:
             broken = self.path.with_name(self.path.name + ".broken")
             self._files.rename(self.path, broken)
             return (

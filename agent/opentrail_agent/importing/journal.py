@@ -3,6 +3,8 @@
     <generation> <offset> <layout>
     <generation> done
 
+Absent means format 1; a later one begins with the line `format N`.
+
 It is written after the spool, so a crash in between sends some events again, which the aggregator
 counts as copies.
 """
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from opentrail.files import DISK, Files
+from opentrail.formats import newer
 
 from ..capture.splitter import Layout, Place
 
@@ -56,6 +59,9 @@ class Journal:
 
     def _read(self, words: list[str]) -> None:
         match words:
+            case ["format", number]:
+                if number != "1":
+                    raise newer(self._path, number, 1)
             case [generation, "done"]:
                 self._reached[generation] = None
             case [generation, offset, layout] if offset.isdigit():

@@ -19,6 +19,7 @@ from typing import Any
 from opentrail.clock import Clock
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail.s3_url import parse_s3_url
 
 from ..capture.content import content_of
@@ -168,14 +169,15 @@ class S3Import:
     def _load(self) -> dict[str, _Reached]:
         if not self._files.exists(self._path):
             return {}
+        content = self._files.read(self._path, 0, self._files.size(self._path))
+        refuse_newer(self._path, content, _FORMAT)
         try:
-            saved = json.loads(self._files.read(self._path, 0, self._files.size(self._path)))
-            assert saved["format"] == _FORMAT
+            saved = json.loads(content)
             return {
                 name: _Reached(str(each["after"]), [str(key) for key in each["failed"]])
                 for name, each in saved["places"].items()
             }
-        except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedError(
                 f"{self._path}: cannot be read ({error!r}); remove it to import everything again, "
                 "what is known already is counted as a copy"

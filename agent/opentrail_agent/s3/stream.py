@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 
 from .layout import day_of
 
@@ -85,11 +86,12 @@ class Stream:
             self._seen = {each for each in self._seen if each >= floor}
 
     def _load(self) -> str:
+        content = self._files.read(self._path, 0, self._files.size(self._path))
+        refuse_newer(self._path, content, _FORMAT)
         try:
-            state = json.loads(self._files.read(self._path, 0, self._files.size(self._path)))
-            assert state["format"] == _FORMAT
+            state = json.loads(content)
             self.floor, self._seen = str(state["floor"]), {str(each) for each in state["seen"]}
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             broken = self._path.with_name(self._path.name + ".broken")
             self._files.rename(self._path, broken)
             return (

@@ -17,6 +17,7 @@ import msgspec
 
 from opentrail.batch import SourceRun, digest_of, refused_item, seal_batch
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail.segment.frame import Frame
 from opentrail.segment.reader import SegmentReader
 from opentrail_agent.metrics import Metrics
@@ -25,12 +26,13 @@ FOLDER = "set-aside"
 SUFFIX = ".batch"
 SOURCE = "agent:spool"
 _TOLD_MAX_BYTES = 4096
+_FORMAT = 1
 
 
 class Told(msgspec.Struct, kw_only=True):
     """The first line of a file."""
 
-    format: int = 1
+    format: int = _FORMAT
     position: int
     events: int
     refused: int
@@ -64,9 +66,11 @@ def kept_aside(spool: Path, files: Files = DISK) -> Iterator[Kept]:
     for name in files.list(directory):
         if name.endswith(SUFFIX):
             head = files.read(directory / name, 0, _TOLD_MAX_BYTES)
+            line = head.partition(b"\n")[0]
+            refuse_newer(directory / name, line, _FORMAT)
             try:
-                told = msgspec.json.decode(head[: head.index(b"\n")], type=Told)
-            except (ValueError, msgspec.MsgspecError):
+                told = msgspec.json.decode(line, type=Told)
+            except msgspec.MsgspecError:
                 continue
             yield Kept(directory / name, told)
 

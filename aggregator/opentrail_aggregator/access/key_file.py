@@ -46,6 +46,11 @@ def read_key_file(path: Path) -> KeyPair:
         if path.stat().st_mode & 0o077:
             raise KeyFileError(f"{path}: others may read it; `chmod 600 {path}`")
         content = json.loads(path.read_bytes())
+        if content.get("format", 1) > 1:
+            raise KeyFileError(
+                f"{path}: format {content['format']}, this release knows 1: a later release of "
+                "OpenTrail wrote it; use that release; the file is left as it is"
+            )
         return KeyPair(str(content["access_key_id"]), str(content["secret_access_key"]))
     except FileNotFoundError:
         raise KeyFileError(
@@ -54,7 +59,7 @@ def read_key_file(path: Path) -> KeyPair:
         ) from None
     except OSError as error:
         raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyFileError(
             f"{path}: no key file: it holds access_key_id and secret_access_key, as JSON"
         ) from None

@@ -27,11 +27,11 @@ from opentrail.clock import Clock
 from opentrail.errors import (
     DamagedError,
     LockedError,
-    NewerFormatError,
     OpenTrailError,
     UsageError,
 )
 from opentrail.files import DISK, FileLock
+from opentrail.formats import newer
 from opentrail_aggregator.access.scope import ALLOWED, ROLES, Action, Role, Scope
 
 FORMAT = 1
@@ -180,7 +180,7 @@ class KeyStore:
             return
         content = json.loads(self.path.read_bytes())
         if content["format"] > FORMAT:
-            raise NewerFormatError(f"{self.path}: format {content['format']}, known up to {FORMAT}")
+            raise newer(self.path, content["format"], FORMAT)
         self._entries = {entry["id"]: entry for entry in content["keys"]}
         self._secrets = {}
         self._seen = seen

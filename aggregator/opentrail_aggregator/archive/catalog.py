@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from opentrail.errors import DamagedError
+from opentrail.formats import newer, refuse_newer
 from opentrail.identity import event_key
 from opentrail.record import Admitted, admit
 from opentrail_aggregator.archive.destination import Destination, Listed, NoSuchObjectError
@@ -25,6 +26,7 @@ from opentrail_aggregator.archive.gzip_member import (
 from opentrail_aggregator.archive.keys import MANIFEST_FOLDER, hour_text, read_key
 from opentrail_aggregator.archive.manifest import (
     MANIFEST_MAX_BYTES,
+    VERSION,
     Manifest,
     ManifestSummary,
     ObjectEntry,
@@ -178,8 +180,12 @@ class Catalog:
     def _decode(self, key: str, decode: Any) -> Any:
         data = self.read(key)
         try:
-            return decode(data)
+            manifest = decode(data)
+            if manifest.version > VERSION:
+                raise newer(f"{self.destination.bucket}/{key}", manifest.version, VERSION)
+            return manifest
         except msgspec.MsgspecError as error:
+            refuse_newer(f"{self.destination.bucket}/{key}", data, VERSION)
             raise DamagedError(f"{key}: is no manifest: {error}") from error
 
     def _lines(self, key: str, sha256: str) -> list[bytes]:

@@ -15,10 +15,12 @@ import msgspec
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.archive.destination import ObjectInfo
 
 FOLDER = "deliveries"
 _INTENT = ".json"
+FORMAT = 1
 
 
 class StagedObject(msgspec.Struct, kw_only=True):
@@ -43,6 +45,7 @@ class StagedObject(msgspec.Struct, kw_only=True):
 class Delivery(msgspec.Struct, kw_only=True):
     """Objects and the manifest that goes after them."""
 
+    format: int = FORMAT
     name: str
     trail: str
     bucket: str
@@ -108,7 +111,9 @@ class DeliveryFolder:
                 continue
             path = self.path / name
             try:
-                yield _decoder.decode(self._files.read(path, 0, self._files.size(path)))
+                content = self._files.read(path, 0, self._files.size(path))
+                refuse_newer(path, content, FORMAT)
+                yield _decoder.decode(content)
             except FileNotFoundError:
                 continue  # Delivered between the listing and now.
             except msgspec.MsgspecError as error:

@@ -10,13 +10,16 @@ from pathlib import Path
 import msgspec
 
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.home import Home
+
+VERSION = 1
 
 
 class RemovedLedger(msgspec.Struct, kw_only=True):
     """The counts of all that is gone by retention."""
 
-    version: int = 1
+    version: int = VERSION
     before_ns: int = 0
     objects: int = 0
     events: int = 0
@@ -33,7 +36,9 @@ def read_ledger(home: Home, bucket: str, files: Files = DISK) -> RemovedLedger:
     path = ledger_path(home, bucket)
     if not files.exists(path):
         return RemovedLedger()
-    return msgspec.json.decode(files.read(path, 0, files.size(path)), type=RemovedLedger)
+    content = files.read(path, 0, files.size(path))
+    refuse_newer(path, content, VERSION)
+    return msgspec.json.decode(content, type=RemovedLedger)
 
 
 def write_ledger(home: Home, bucket: str, ledger: RemovedLedger, files: Files = DISK) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.archive.destination import (
     CONTENT_ENCODING,
     CONTENT_TYPE,
@@ -34,11 +35,13 @@ from opentrail_aggregator.home import Home
 
 _RECOMPUTED = frozenset((METADATA_SHA256, METADATA_BYTES))
 
+VERSION = 1
+
 
 class StoredMeta(msgspec.Struct, kw_only=True):
     """The file beside an object."""
 
-    version: int = 1
+    version: int = VERSION
     sha256: str
     bytes: int
     stored_bytes: int
@@ -93,7 +96,9 @@ class LocalDirectory:
             return None
         try:
             meta_path = self.meta_path(key)
-            meta = _decoder.decode(self._files.read(meta_path, 0, self._files.size(meta_path)))
+            content = self._files.read(meta_path, 0, self._files.size(meta_path))
+            refuse_newer(meta_path, content, VERSION)
+            meta = _decoder.decode(content)
         except (FileNotFoundError, msgspec.MsgspecError):
             # Someone copied the bucket without its metadata: only the object itself can tell.
             data = self._files.read(path, 0, self._files.size(path))

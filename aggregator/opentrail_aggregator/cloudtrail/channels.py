@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from opentrail.clock import Clock
-from opentrail.errors import DamagedError, NewerFormatError
+from opentrail.errors import DamagedError
 from opentrail.files import DISK
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.cloudtrail.errors import ApiError
 from opentrail_aggregator.cloudtrail.owner import arn_of
 
@@ -143,12 +144,9 @@ class ChannelStore:
         return self._channels
 
     def _parsed(self, data: bytes) -> dict[str, Channel]:
+        refuse_newer(self.path, data, FORMAT)
         try:
-            content = json.loads(data)
-            known, channels = content["format"], content["channels"]
-            if known > FORMAT:
-                raise NewerFormatError(f"{self.path}: format {known}, known up to {FORMAT}")
-            return {each["arn"]: Channel(**each) for each in channels}
+            return {each["arn"]: Channel(**each) for each in json.loads(data)["channels"]}
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedError(
                 f"{self.path}: cannot be read ({error}); bring it back from a backup, or move it "

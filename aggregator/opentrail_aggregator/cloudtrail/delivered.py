@@ -15,6 +15,7 @@ from typing import Any
 from opentrail.clock import Clock
 from opentrail.errors import OpenTrailError
 from opentrail.files import DISK
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.api.snapshots import read_snapshots
 from opentrail_aggregator.archive.catalog import Catalog
 from opentrail_aggregator.archive.staging.store import read_current
@@ -74,9 +75,11 @@ class Deliveries:
 
 
 def default_started_s(path: Path, clock: Clock) -> int:
-    """When this home was first served, noted at the first question."""
+    """When this home was first served, noted at the first question; NewerFormatError."""
     try:
-        return int(json.loads(path.read_bytes())["started_at"])
+        content = path.read_bytes()
+        refuse_newer(path, content, FORMAT)
+        return int(json.loads(content)["started_at"])
     except FileNotFoundError:
         now_s = clock.now_ns() // 1_000_000_000
         DISK.make_directory(path.parent)

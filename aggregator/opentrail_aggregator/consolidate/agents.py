@@ -10,17 +10,20 @@ for whoever walks the log by itself (the archive does, so that its manifests say
 their position). `AgentsView` reads the table that consolidate keeps on disk.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 
 if TYPE_CHECKING:
     from opentrail_aggregator.home import Home
     from opentrail_aggregator.wal.log import LogEntry
 
 STATE_NAME = "state.json"
+FORMAT = 1
 SOURCES_MAX = 2_000
 GAPS_MAX = 1_000
 
@@ -64,6 +67,7 @@ class Agent(msgspec.Struct, kw_only=True):
 class AgentsTable(msgspec.Struct, kw_only=True):
     """All agents as of `position`, and the settings in force there."""
 
+    format: int = FORMAT
     position: int = 0
     agents: dict[str, Agent] = {}
     settings: dict[str, Any] = {}
@@ -144,8 +148,9 @@ def encode_table(table: AgentsTable) -> bytes:
     return msgspec.json.encode(table)
 
 
-def decode_table(data: bytes) -> AgentsTable:
-    """The table that `encode_table` made; msgspec.MsgspecError if it is none."""
+def decode_table(data: bytes, path: Path) -> AgentsTable:
+    """The table that `encode_table` made; msgspec.MsgspecError if it is none, NewerFormatError."""
+    refuse_newer(path, data, FORMAT)
     return msgspec.json.decode(data, type=AgentsTable)
 
 
@@ -160,7 +165,8 @@ class AgentsView:
         """The table, an empty one if consolidate has not begun."""
         if not self._files.exists(self._path):
             return AgentsTable()
-        return decode_table(self._files.read(self._path, 0, self._files.size(self._path)))
+        content = self._files.read(self._path, 0, self._files.size(self._path))
+        return decode_table(content, self._path)
 
 
 def _all_ended(epoch: Epoch) -> bool:

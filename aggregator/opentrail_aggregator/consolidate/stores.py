@@ -165,7 +165,7 @@ class Stores:
         path = self._home.verdicts / STATE_NAME
         table = AgentsTable()
         if self._files.exists(path):
-            table = decode_table(self._files.read(path, 0, self._files.size(path)))
+            table = decode_table(self._files.read(path, 0, self._files.size(path)), path)
         if table.position > self.position:
             table = AgentsTable()  # The verdict store lost its end: fold from the start.
         while table.position < self.position:

@@ -14,6 +14,7 @@ import msgspec
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.archive.deliveries import Delivery
 from opentrail_aggregator.archive.gzip_member import read_member
 from opentrail_aggregator.archive.manifest import MANIFEST_MAX_BYTES, decode_summary
@@ -22,6 +23,7 @@ from opentrail_aggregator.digest.names import root_of
 from opentrail_aggregator.digest.unvalidated import note_unvalidated
 
 _SUFFIX = ".json"
+VERSION = 1
 
 
 class ChainId(NamedTuple):
@@ -36,7 +38,7 @@ class ChainId(NamedTuple):
 class Delivered(msgspec.Struct, kw_only=True, frozen=True):
     """One delivery."""
 
-    version: int = 1
+    version: int = VERSION
     name: str
     trail: str
     account: str
@@ -105,7 +107,9 @@ def read_all(directory: Path, files: Files = DISK) -> Iterator[Delivered]:
             continue
         path = directory / name
         try:
-            yield msgspec.json.decode(files.read(path, 0, files.size(path)), type=Delivered)
+            content = files.read(path, 0, files.size(path))
+            refuse_newer(path, content, VERSION)
+            yield msgspec.json.decode(content, type=Delivered)
         except FileNotFoundError:
             continue  # It went into a digest between the listing and now.
         except msgspec.MsgspecError as error:

@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 
+VERSION = 1
 KEY_BITS = 2048
 ROTATE_SECONDS = 30 * 86400
 OVERLAP_SECONDS = 86400
@@ -33,7 +35,7 @@ OVERLAP_SECONDS = 86400
 class PublicKey(msgspec.Struct, kw_only=True, frozen=True):
     """What anybody may know of a key."""
 
-    version: int = 1
+    version: int = VERSION
     region: str
     fingerprint: str
     value: str
@@ -114,10 +116,10 @@ class FileKeys:
             if not name.endswith(".json"):
                 continue
             path = folder / name
+            content = self._files.read(path, 0, self._files.size(path))
+            refuse_newer(path, content, VERSION)
             try:
-                key = msgspec.json.decode(
-                    self._files.read(path, 0, self._files.size(path)), type=PublicKey
-                )
+                key = msgspec.json.decode(content, type=PublicKey)
             except msgspec.MsgspecError as error:
                 raise DamagedError(
                     f"{path}: is no public key ({error}); bring HOME/keys back from a backup"

@@ -13,15 +13,18 @@ import msgspec
 from opentrail.clock import Clock
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.home import Home
 
 _SUFFIX = ".json"
+_FORMAT = 1
 _SECOND = 1_000_000_000
 
 
 class Request(msgspec.Struct, kw_only=True, frozen=True):
     """One wish. Everything delivered before `at_s` is meant; 0: not decided yet."""
 
+    format: int = _FORMAT
     name: str
     kind: str
     """now or end."""
@@ -58,6 +61,7 @@ def read_requests(home: Home, files: Files = DISK) -> list[Request]:
         path = home.digest / "requests" / name
         try:
             content = files.read(path, 0, files.size(path))
+            refuse_newer(path, content, _FORMAT)
             found.append(msgspec.json.decode(content, type=Request))
         except msgspec.MsgspecError as error:
             raise DamagedError(f"{path}: is no request ({error}); remove it") from error

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from opentrail.errors import DamagedError, NewerFormatError
+from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.archive.deliveries import StagedObject
 from opentrail_aggregator.archive.keys import unique_name
 from opentrail_aggregator.digest.inbox import ChainId
@@ -159,13 +160,10 @@ class ChainFolder:
 
     def _read(self, path: Path) -> ChainState:
         content = self._files.read(path, 0, self._files.size(path))
+        refuse_newer(path, content, VERSION)
         try:
-            if msgspec.json.decode(content)["version"] > VERSION:
-                raise NewerFormatError(
-                    f"{path}: is of a later version than {VERSION}; run the OpenTrail that wrote it"
-                )
             return msgspec.json.decode(content, type=ChainState)
-        except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        except msgspec.MsgspecError as error:
             raise DamagedError(
                 f"{path}: the state of a digest chain cannot be read ({error}); bring HOME/digest "
                 "back from a backup, or move the file away: the chain then begins anew"

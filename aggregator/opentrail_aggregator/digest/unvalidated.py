@@ -1,6 +1,6 @@
 """What was delivered without a digest: the newest manifest of each trail that had no validation.
 
-    HOME/digest/unvalidated/NAME.json     {"trail", "key", "sha256"}
+    HOME/digest/unvalidated/NAME.json     {"format", "trail", "key", "sha256"}
 
 Durable before the archive forgets the delivery. By it `verify` knows, whatever lies in the bucket,
 which log files no digest has to list: those of this manifest and of the ones it chains back to,
@@ -14,15 +14,18 @@ import msgspec
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.archive.deliveries import Delivery
 from opentrail_aggregator.archive.keys import unique_name
 from opentrail_aggregator.archive.vouched import Head
 
 _FOLDER = "unvalidated"
 _SUFFIX = ".json"
+_FORMAT = 1
 
 
 class _Note(msgspec.Struct, kw_only=True, frozen=True):
+    format: int = _FORMAT
     trail: str
     key: str
     sha256: str
@@ -44,8 +47,10 @@ def read_unvalidated(directory: Path, files: Files = DISK) -> Iterator[Head]:
         if not name.endswith(_SUFFIX):
             continue
         path = folder / name
+        content = files.read(path, 0, files.size(path))
+        refuse_newer(path, content, _FORMAT)
         try:
-            note = msgspec.json.decode(files.read(path, 0, files.size(path)), type=_Note)
+            note = msgspec.json.decode(content, type=_Note)
         except msgspec.MsgspecError as error:
             raise DamagedError(
                 f"{path}: cannot be read ({error}); move it away: `opentrail verify` then names "

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from opentrail.clock import Clock
-from opentrail.errors import DamagedError, LockedError, NewerFormatError
+from opentrail.errors import DamagedError, LockedError
 from opentrail.files import DISK, FileLock
+from opentrail.formats import newer
 
 FORMAT = 1
 LOCK_SECONDS = 5.0
@@ -87,10 +88,7 @@ def read_entries(path: Path) -> Entries:
             f"{path}: not what OpenTrail wrote ({error!r}); bring it back from a backup"
         ) from None
     if version > FORMAT:
-        raise NewerFormatError(
-            f"{path}: format {version}, known up to {FORMAT}: a later release wrote it; use that "
-            "release, the file is left as it is"
-        )
+        raise newer(path, version, FORMAT)
     if not isinstance(entries, dict):
         raise DamagedError(f"{path}: its entries are no object; bring it back from a backup")
     return entries

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from opentrail.errors import DamagedError
+from opentrail.errors import DamagedError, NewerFormatError
 from opentrail.files import DISK, Files
+from opentrail.formats import newer
 from opentrail.segment.cursor import CursorFile
 from opentrail_aggregator.index.schema import SCHEMA_VERSION
 
@@ -46,6 +47,10 @@ class State(msgspec.Struct, array_like=True, frozen=True):
         return msgspec.structs.replace(self, log_id=log_id)
 
 
+class _Named(msgspec.Struct, array_like=True):
+    version: int
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(State)
 
@@ -64,6 +69,7 @@ class Generation:
         self._cursor = CursorFile(directory / STATE, files)
 
     def read(self) -> State:
+        """What it remembers; raises NewerFormatError for what a later release made."""
         content = self._cursor.read()
         if content is None:
             if self._cursor.damaged:
@@ -72,6 +78,10 @@ class Generation:
                     "opentrail index rebuild"
                 )
             return State()
+        version = msgspec.msgpack.decode(content, type=_Named).version
+        if version > SCHEMA_VERSION:
+            told = newer(self._cursor.path, version, SCHEMA_VERSION)
+            raise NewerFormatError(f"{told}; opentrail index rebuild makes one of this release")
         return _DECODER.decode(content)
 
     def write(self, state: State) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tantivy
 
-from opentrail.errors import OpenTrailError
+from opentrail.errors import NewerFormatError, OpenTrailError
 from opentrail_aggregator.index.compile import between, number_of_hits
 from opentrail_aggregator.index.generation import TERMS, Generation, Generations, State
 from opentrail_aggregator.index.records import RecordsReader
@@ -125,7 +125,10 @@ class OpenDays:
             raise SearchUnavailableError(
                 f"{self._generations.directory}: there is no index yet; it begins with the log"
             )
-        state = generation.read()
+        try:
+            state = generation.read()
+        except NewerFormatError as error:
+            raise SearchUnavailableError(str(error)) from error
         if state.version != SCHEMA_VERSION:
             raise SearchUnavailableError(
                 f"{generation.directory}: this index is of format {state.version}, this program "

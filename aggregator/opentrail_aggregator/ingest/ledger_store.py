@@ -20,6 +20,7 @@ import msgspec
 
 from opentrail.crash import crash_point
 from opentrail.files import DISK, Files
+from opentrail.formats import is_later, newer
 from opentrail_aggregator.ingest.admission import DIGEST_BYTES
 from opentrail_aggregator.ingest.ledger import Ledger, Numbering
 
@@ -68,12 +69,18 @@ class LedgerStore:
         """What is written down covers the log up to here; segments below may go."""
 
     def load(self, log_id: str) -> Ledger:
-        """The ledger as last written; an empty one if there is none that can be used."""
+        """The ledger as last written; an empty one if there is none that can be used.
+
+        Raises NewerFormatError if a later release wrote it or the digests beside it.
+        """
+        for name in self._digest_files():
+            _refuse_newer(self.directory / name, self._files.read(self.directory / name, 0, 4))
         ledger = Ledger(log_id, self.old_digest)
         path = self.directory / NAME
         if not self._files.exists(path):
             return ledger
         content = self._files.read(path, 0, self._files.size(path))
+        _refuse_newer(path, content)
         try:
             written = msgspec.msgpack.decode(_unseal(content)[0], type=_Written)
         except (ValueError, msgspec.MsgspecError) as error:
@@ -156,6 +163,11 @@ def _seal(packed: bytes, body: bytes = b"") -> bytes:
     length = len(packed).to_bytes(4, "little")
     crc = zlib.crc32(body, zlib.crc32(packed, zlib.crc32(length)))
     return b"".join((_MAGIC, crc.to_bytes(4, "little"), length, packed, body))
+
+
+def _refuse_newer(path: Path, content: bytes) -> None:
+    if is_later(content[:4], _MAGIC):
+        raise newer(path, content[:4].decode(), _MAGIC.decode())
 
 
 def _unseal(content: bytes) -> tuple[bytes, bytes]:

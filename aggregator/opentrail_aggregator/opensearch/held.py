@@ -1,6 +1,7 @@
 """Events that OpenSearch took in no form: kept here with its reasons, counted, never dropped.
 
-    HOME/opensearch/held      one line of JSON each: {"key","position","day","reason","record"}
+    HOME/opensearch/held      one line of JSON each: {"key","position","day","reason","record"};
+                              "format" only in a later one than 1
 
 One line per event, appended and made durable before the cursor passes it. An event that is sent
 again after a crash is recognised by its key; a half line at the end is cut off.
@@ -12,9 +13,11 @@ from typing import Any
 import orjson
 
 from opentrail.files import DISK, AppendFile, Files
+from opentrail.formats import newer
 from opentrail_aggregator.opensearch.documents import Document
 
 NAME = "held"
+FORMAT = 1
 
 
 class Held:
@@ -24,12 +27,13 @@ class Held:
         self.path = directory / NAME
         self._files = files
         files.make_directory(directory)
+        data = files.read(self.path, 0, files.size(self.path)) if files.exists(self.path) else b""
+        entries = _entries(data[: data.rfind(b"\n") + 1], self.path)
         self._file: AppendFile = files.open_append(self.path)
-        data = files.read(self.path, 0, self._file.size)
         whole = data.rfind(b"\n") + 1
         if whole < len(data):
             self._file.truncate(whole)
-        self.keys = {entry["key"] for entry in _entries(data[:whole])}
+        self.keys = {entry["key"] for entry in entries}
 
     def put(self, document: Document, day: str, reason: str) -> None:
         """Durable when this returns; nothing happens for one that is here."""
@@ -52,8 +56,12 @@ class Held:
 def held_entries(directory: Path) -> list[dict[str, Any]]:
     """All of them, from any process."""
     path = directory / NAME
-    return _entries(path.read_bytes()) if path.exists() else []
+    return _entries(path.read_bytes(), path) if path.exists() else []
 
 
-def _entries(data: bytes) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in data.splitlines() if line.endswith(b"}")]
+def _entries(data: bytes, path: Path) -> list[dict[str, Any]]:
+    entries = [orjson.loads(line) for line in data.splitlines() if line.endswith(b"}")]
+    latest = max((each.get("format", FORMAT) for each in entries), default=FORMAT)
+    if latest > FORMAT:
+        raise newer(path, latest, FORMAT)
+    return entries

@@ -19,8 +19,9 @@ import msgspec
 
 from opentrail.clock import Clock
 from opentrail.crash import crash_point
-from opentrail.errors import DamagedError, NewerFormatError, OpenTrailError
+from opentrail.errors import DamagedError, OpenTrailError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 from opentrail_aggregator.trails.trail import TRAIL_FRAME, TrailSpec
 
 FORMAT = 1
@@ -169,14 +170,10 @@ class TrailBook:
                 self._content = _Content()
                 return self._content
             data = self._files.read(self._path, 0, self._files.size(self._path))
+            refuse_newer(self._path, data, FORMAT)
             try:
-                if msgspec.json.decode(data)["format"] > FORMAT:
-                    raise NewerFormatError(
-                        f"{self._path}: is of a later format than {FORMAT}; run the OpenTrail that "
-                        "wrote it"
-                    )
                 self._content = msgspec.json.decode(data, type=_Content)
-            except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            except msgspec.MsgspecError as error:
                 raise DamagedError(
                     f"{self._path}: cannot be read ({error}); bring it back from a backup: the log "
                     "goes on with the trails that it knows"

@@ -1,7 +1,7 @@
 """Named cursors: how far each reader of the log has got, and what it needs to go on from there.
 
     HOME/log/cursors/NAME     two slots (opentrail.segment.cursor), each msgpack:
-                              [log id, position, state]
+                              [log id, position, state, format]; no format is format 1
 
 A reader commits its cursor after its own work is durable, so a crash between the two repeats work
 and never skips any. A cursor of another log (the log was made anew) reads as position 0: positions
@@ -15,15 +15,18 @@ import msgspec
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import newer
 from opentrail.segment.cursor import CursorFile
 
 DIRECTORY = "cursors"
+FORMAT = 1
 
 
 class _Stored(msgspec.Struct, array_like=True):
     log_id: str
     position: int
     state: dict[str, Any]
+    format: int = FORMAT
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -43,7 +46,7 @@ class Cursors:
         """Position and state last committed under `name`; (0, {}) if there is none.
 
         Raises DamagedError if both copies are damaged: only the reader knows what its own stores
-        hold, so only it can say where to go on.
+        hold, so only it can say where to go on. Raises NewerFormatError for a later format.
         """
         file = self._file(name)
         content = file.read()
@@ -55,6 +58,8 @@ class Cursors:
                 )
             return 0, {}
         stored = _DECODER.decode(content)
+        if stored.format > FORMAT:
+            raise newer(file.path, stored.format, FORMAT)
         if self._log_id and stored.log_id and stored.log_id != self._log_id:
             return 0, {}
         return stored.position, stored.state

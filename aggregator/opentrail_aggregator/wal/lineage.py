@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from opentrail.errors import DamagedError, NewerFormatError
+from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import refuse_newer
 
 NAME = "lineage.json"
 FORMAT = 1
@@ -64,18 +65,15 @@ def read_lineage(log_directory: Path, log_id: str = "", files: Files = DISK) -> 
     path = log_directory / NAME
     if not files.exists(path):
         return Lineage(log_id=log_id)
+    content = files.read(path, 0, files.size(path))
+    refuse_newer(path, content, FORMAT)
     try:
-        lineage = msgspec.json.decode(files.read(path, 0, files.size(path)), type=Lineage)
+        lineage = msgspec.json.decode(content, type=Lineage)
     except msgspec.MsgspecError as error:
         raise DamagedError(
             f"{path}: cannot be read ({error}); restore it from a backup, or move the log away and "
             "rebuild it: agents and archive need to know which logs came before"
         ) from error
-    if lineage.format > FORMAT:
-        raise NewerFormatError(
-            f"{path}: format {lineage.format}, this version reads {FORMAT}; use the version of "
-            "OpenTrail that wrote it"
-        )
     if log_id and lineage.log_id != log_id:
         raise DamagedError(
             f"{path}: speaks of log {lineage.log_id}, the log here is {log_id}: move the file away"

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from opentrail.errors import DamagedError, NewerFormatError
+from opentrail.errors import DamagedError
 from opentrail.files import DISK, AppendFile, Files
+from opentrail.formats import newer
 from opentrail.limits import SEGMENT_BYTES
 from opentrail.segment.aside import aside_of
 from opentrail.segment.frame import FrameError, Kind, decode_frame, encode_frame
@@ -378,10 +379,7 @@ def read_head(files: Files, path: Path) -> dict[str, Any] | None:
         return None
     head: dict[str, Any] = json.loads(frame.payload)
     if head["format"] > FORMAT:
-        raise NewerFormatError(
-            f"{path}: segment format {head['format']}, this program reads up to {FORMAT}; "
-            "use the version of OpenTrail that wrote it"
-        )
+        raise newer(path, head["format"], FORMAT)
     return head
 
 

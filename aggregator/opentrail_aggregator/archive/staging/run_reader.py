@@ -11,6 +11,7 @@ import zstandard
 
 from opentrail.errors import DamagedError
 from opentrail.files import Files
+from opentrail.formats import is_later, newer
 from opentrail.limits import BATCH_MAX_RAW_BYTES
 from opentrail_aggregator.archive.staging.run_format import (
     DIRECTORY_MAX_BYTES,
@@ -39,6 +40,8 @@ class Run:
             tail = files.read(path, max(self.bytes - TAIL_BYTES, 0), TAIL_BYTES)
         except FileNotFoundError as error:
             raise self._damaged("it is gone") from error
+        if is_later(tail[:8], MAGIC):
+            raise newer(path, tail[:8].decode(), MAGIC.decode())
         if len(tail) < TAIL_BYTES or tail[:8] != MAGIC:
             raise self._damaged("it does not end as a run does")
         _, offset, size, crc, self.first_position, self.last_position, self.events = TAIL.unpack(

@@ -17,8 +17,9 @@ import numpy as np
 import zstandard
 
 from opentrail.crash import crash_point
-from opentrail.errors import DamagedError, NewerFormatError
+from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import newer
 from opentrail_aggregator.archive.gather import Piece
 from opentrail_aggregator.archive.keys import PartKey
 from opentrail_aggregator.archive.parts import OpenPart
@@ -53,6 +54,10 @@ class Current(msgspec.Struct, array_like=True):
     """What else its owner has to know at this position."""
 
 
+class _Named(msgspec.Struct, array_like=True):
+    version: int
+
+
 _decoder = msgspec.msgpack.Decoder(Current)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -62,7 +67,10 @@ def read_current(directory: Path, files: Files = DISK) -> Current | None:
     try:
         path = directory / CURRENT
         data = files.read(path, 0, files.size(path))
-        current = _decoder.decode(data)
+        version = msgspec.msgpack.decode(data, type=_Named).version
+        if version > _VERSION:
+            raise newer(path, version, _VERSION)
+        return _decoder.decode(data)
     except FileNotFoundError:
         return None
     except msgspec.MsgspecError as error:
@@ -70,11 +78,6 @@ def read_current(directory: Path, files: Files = DISK) -> Current | None:
             f"{directory / CURRENT}: cannot be read ({error}); if the log still begins at position "
             "1, stop the archive, move the staging folder away and start: all is made again"
         ) from error
-    if current.version > _VERSION:
-        raise NewerFormatError(
-            f"{directory / CURRENT}: format {current.version}, this version reads {_VERSION}"
-        )
-    return current
 
 
 def run_name(first_position: int, last_position: int) -> str:

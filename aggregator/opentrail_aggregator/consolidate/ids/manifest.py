@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from opentrail.errors import NewerFormatError
 from opentrail.files import Files
+from opentrail.formats import refuse_newer
 
 NAME = "manifest.json"
 VERSION = 1
@@ -42,13 +42,9 @@ def read_manifest(directory: Path, files: Files) -> Manifest:
     path = directory / NAME
     if not files.exists(path):
         return Manifest()
-    manifest = msgspec.json.decode(files.read(path, 0, files.size(path)), type=Manifest)
-    if manifest.version > VERSION:
-        raise NewerFormatError(
-            f"{path}: version {manifest.version}, this program reads up to {VERSION}; "
-            "use the version of OpenTrail that wrote it"
-        )
-    return manifest
+    content = files.read(path, 0, files.size(path))
+    refuse_newer(path, content, VERSION)
+    return msgspec.json.decode(content, type=Manifest)
 
 
 def write_manifest(directory: Path, manifest: Manifest, files: Files) -> None:

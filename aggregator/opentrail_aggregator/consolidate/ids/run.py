@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
+from opentrail.formats import is_later, newer
 from opentrail_aggregator.consolidate.ids.rows import (
     KEY_BITS,
     LOW,
@@ -266,6 +267,8 @@ def _read_footer(path: Path, view: memoryview) -> tuple[int, int, tuple[int, int
     if len(footer) < _FOOTER_BYTES:
         raise DamagedError(f"{path}: {len(view)} bytes are too few for a run of ids")
     magic, rows, hours, *crcs = _FOOTER.unpack_from(footer)
+    if is_later(magic, _MAGIC):
+        raise newer(path, magic.decode(), _MAGIC.decode())
     if magic != _MAGIC or zlib.crc32(footer[:-4]) != int.from_bytes(footer[-4:], "little"):
         raise DamagedError(f"{path}: its last {_FOOTER_BYTES} bytes are not the footer of a run")
     if rows * ROW_BYTES + 16 * hours + _FOOTER_BYTES != len(view):
