@@ -14,7 +14,7 @@ from .oracle import equations
 from .processes import Installation
 from .producer import Producer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from .processes import Installation, Process, wait_for
 from .producer import Load, Producer
 from .tools import need, need_private_mounts
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 CLONE_NEWNS = 0x00020000
 
 

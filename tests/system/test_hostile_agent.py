@@ -13,7 +13,7 @@ from .producer import Producer
 from .records import record
 from .stranger import Answer, Stranger, batch, bomb
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 LINES = [record(n, 5, 1_700_000_000).line for n in range(900_000, 900_010)]
 
 

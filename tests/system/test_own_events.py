@@ -10,7 +10,7 @@ import pytest
 from .oracle import equations, is_own
 from .processes import Installation, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def own(installation: Installation) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from .oracle import judge
 from .processes import Installation
 from .producer import Load, Producer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_sigterm_under_load_ends_it_within_ten_seconds_and_it_goes_on(

@@ -104,6 +104,7 @@ def allow(server: S3Server, bucket: str, user: str) -> None:
     server.client().put_bucket_policy(Bucket=bucket, Policy=policy)
 
 
+@pytest.mark.long
 def test_a_missing_bucket_is_said_in_health_and_everything_is_delivered_once_it_is_there(
     installation: Installation, tmp_path: Path, s3_server: S3Server
 ) -> None:

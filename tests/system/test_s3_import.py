@@ -12,7 +12,7 @@ from .oracle import judge
 from .processes import Installation, wait_for
 from .producer import Producer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 FOLDER = "org/AWSLogs/o-a1b2c3d4e5/111122223333"
 
 

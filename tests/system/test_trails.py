@@ -91,6 +91,7 @@ def test_trails_change_while_everything_is_killed_and_the_sums_close(
 
 
 @pytest.mark.skipif(importlib.util.find_spec("awscli") is None, reason="awscli is not installed")
+@pytest.mark.long
 def test_the_aws_cli_makes_a_trail_stops_it_and_validates_its_logs(
     installation: Installation,
 ) -> None:
