@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tests.real.opensearch_install import MissingToolError, install
 from tests.system.processes import Installation, free_port
 
 from bench import latency
-from bench.corpus import records, write_corpus
+from bench.corpus import write_corpus
 from bench.figures import Figure, Scale
 from bench.machine import cpu_seconds, family_cpu
 from bench.opensearch_peers import PEERS, running
@@ -195,7 +195,9 @@ def loader(corpus: Path, events: int, node: OpenSearchNode) -> Run:
     return Run("ready-made bodies", seen, ended - started, cpu, corpus.stat().st_size)
 
 
-def documents(corpus: Path, cluster: Cluster | None = None) -> Iterator[Document]:
+def documents(
+    corpus: Path, cluster: Cluster | None = None, *, has_words: bool = True
+) -> Iterator[Document]:
     with open(corpus, "rb") as file:
         for number, line in enumerate(file, 1 << 16):
             record = orjson.loads(line)
@@ -207,7 +209,7 @@ def documents(corpus: Path, cluster: Cluster | None = None) -> Iterator[Document
                 cluster.make_day(day)
             event = Event(line.rstrip(), "", time_s, account, record["awsRegion"], number)
             key = event_key(account, record["eventID"], time_s // 3600).hex()
-            yield Document(event, key, index_of(day), "bench")
+            yield Document(event, key, index_of(day), "bench", has_words=has_words)
 
 
 def rate(scale: Scale) -> list[Figure]:
@@ -327,61 +329,3 @@ def found(scale: Scale) -> list[Figure]:
     return [Figure("written line -> found in OpenSearch at 1,000 events/s, refresh 1 s, p99",
                    f"{p99:.2f} s", "<= 3 s", p99 <= 3,
                    f"p50 {percentile(waits, 0.5):.2f} s, {len(waits)} probes")]  # fmt: skip
-
-
-def size(scale: Scale) -> list[Figure]:
-    """Index bytes and the server's CPU for each event, against dynamic mapping."""
-    events = EVENTS[scale.name] // 2
-    with real_node() as node, workplace() as directory:
-        corpus = directory / "corpus"
-        corpus.write_bytes(b"".join(line + b"\n" for line in records(events, int(time.time()))))
-        plain = [b'{"@timestamp":0,' + line[1:] for line in corpus.read_bytes().splitlines()]
-        settings = {"index.number_of_replicas": 0, "index.mapping.total_fields.limit": 10_000}
-        node.ask("PUT", "/dynamic-1", {"settings": settings})
-        actions = [b'{"create":{"_index":"dynamic-1","_id":"%d"}}\n' % n for n in range(events)]
-        dynamic = weighed(node, "dynamic-1", zip(actions, plain, strict=True))
-        cluster = Cluster(OpenSearchSettings(url=node.url, replicas=0))
-        cluster.install_template()
-        made = ((each.action, each.body) for each in documents(corpus, cluster))
-        own = weighed(node, ALL, made)
-        cluster.wire.end()
-    note = f"dynamic: {dynamic[0]:,.0f} B, {dynamic[1] * 1e5:.1f} s/100k"
-    ratios = own[0] / dynamic[0], own[1] / dynamic[1]
-    return [
-        Figure("index bytes of an event, words included, against dynamic mapping",
-               f"{own[0]:,.0f} B, {ratios[0]:.2f} x", "<= 1.0 x", ratios[0] <= 1, note),
-        Figure("the server's CPU for an event, against dynamic mapping",
-               f"{own[1] * 1e5:.1f} s/100k, {ratios[1]:.2f} x", "<= 1.0 x", ratios[1] <= 1),
-    ]  # fmt: skip
-
-
-def weighed(
-    node: OpenSearchNode, index: str, pairs: Iterable[tuple[bytes, bytes]]
-) -> tuple[float, float]:
-    """Bytes and CPU seconds of a document, after a merge to one segment a shard."""
-    wire = Cluster(OpenSearchSettings(url=node.url)).wire
-    cpu, piece = 0.0, list[bytes]()
-
-    def post() -> None:
-        nonlocal cpu
-        before = cpu_seconds(node.pid)
-        wire.ask("POST", "/_bulk?filter_path=errors", b"".join(piece),
-                 content_type="application/x-ndjson")  # fmt: skip
-        cpu += cpu_seconds(node.pid) - before
-        piece.clear()
-
-    for count, (action, body) in enumerate(pairs, 1):
-        piece += (action, body, b"\n")
-        if count % 1_000 == 0:
-            post()
-    if piece:
-        post()
-    before = cpu_seconds(node.pid)
-    node.ask("POST", f"/{index}/_forcemerge?max_num_segments=1", timeout=600)
-    node.ask("POST", f"/{index}/_flush", timeout=600)
-    cpu += cpu_seconds(node.pid) - before
-    time.sleep(12)  # The server remembers sizes for ten seconds.
-    _, stats = node.ask("GET", f"/{index}/_stats/store,docs")
-    total = stats["_all"]["primaries"]
-    wire.end()
-    return total["store"]["size_in_bytes"] / total["docs"]["count"], cpu / total["docs"]["count"]

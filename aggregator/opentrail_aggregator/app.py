@@ -158,7 +158,7 @@ def _search(parts: Parts) -> "tuple[Engine, Arrivals]":
 
         cluster = Cluster(settings.opensearch)
         engine = OpenSearchEngine(cluster, settings.search, parts.clock)
-        return engine, OpenSearchArrivals(home, engine, parts.clock)
+        return engine, OpenSearchArrivals(home, engine)
     from opentrail_aggregator.api.arrivals import IndexArrivals
     from opentrail_aggregator.index.engine import IndexEngine
 

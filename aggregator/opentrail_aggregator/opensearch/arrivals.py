@@ -4,11 +4,9 @@ The cursor of the role says through which position every event is in; before loo
 refreshed, so that what is in can also be found.
 """
 
-from opentrail.clock import Clock
 from opentrail.errors import OpenTrailError
 from opentrail_aggregator.api.arrivals import Arrived
 from opentrail_aggregator.home import Home
-from opentrail_aggregator.opensearch.compile import compile_query
 from opentrail_aggregator.opensearch.engine import OpenSearchEngine
 from opentrail_aggregator.opensearch.place import read_place
 from opentrail_aggregator.search.engine import Deadline, Scope
@@ -23,10 +21,9 @@ _ORDINALS = 0xFFFF
 class OpenSearchArrivals:
     """Arrivals in a cluster."""
 
-    def __init__(self, home: Home, engine: OpenSearchEngine, clock: Clock) -> None:
+    def __init__(self, home: Home, engine: OpenSearchEngine) -> None:
         self._home = home
         self._engine = engine
-        self._clock = clock
 
     def through(self) -> int:
         return self._through()[1]
@@ -43,7 +40,7 @@ class OpenSearchArrivals:
         self, query: str, after: int, limit: int, scope: Scope, deadline: Deadline
     ) -> Arrived:
         log_id, through = self._through()
-        compiled = compile_query(parse(query), scope, self._clock.now_ns() // 1_000_000_000)
+        compiled = self._engine.compiled(parse(query), scope)
         if through <= after:
             return Arrived((), after)
         hits = self._engine.arrived(compiled, log_id, after, through, limit, deadline)

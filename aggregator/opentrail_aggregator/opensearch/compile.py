@@ -1,16 +1,21 @@
 """From the tree of a query to OpenSearch's query DSL.
 
-All exact matching goes over `opentrail.leaf`, one keyword `path NUL value` for each value of a
-record, so that a field means the same as in the embedded index: exact, case-sensitive, through
-arrays, with the same cuts. Words go over `opentrail.text`, which holds words made by our own rule.
-User text never reaches a query parser of the server.
+All exact matching goes over keywords: those of the record's own members, and `opentrail.leaf`, one
+keyword `path NUL value` for each value that has none of its own, so that a field means the same as
+in the embedded index: exact, case-sensitive, through arrays, with the same cuts. Both are always
+asked, because in a document that was not passed as it came everything is a leaf. Words go over
+`opentrail.text`, which holds words made by our own rule. User text never reaches a query parser of
+the server.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+from opentrail.errors import UsageError
 from opentrail_aggregator.index.document import HAS
 from opentrail_aggregator.index.shape import SEPARATOR, VALUE_MAX_CHARACTERS
-from opentrail_aggregator.opensearch.documents import NUMBER_FIELDS
+from opentrail_aggregator.opensearch.documents import BYTES, NUMBER_FIELDS
+from opentrail_aggregator.opensearch.template import MAPPED
 from opentrail_aggregator.search.dates import DateValue
 from opentrail_aggregator.search.engine import Scope
 from opentrail_aggregator.search.fields import (
@@ -19,6 +24,10 @@ from opentrail_aggregator.search.fields import (
     EVENT_TIME,
     NUMBERS,
     REGION,
+    RESOURCE_NAME,
+    RESOURCE_TYPE,
+    SHAPE,
+    USERNAME,
     Field,
     Kind,
 )
@@ -40,7 +49,17 @@ from opentrail_aggregator.search.tree import (
 )
 
 Query = dict[str, Any]
+VALUES_MAX = 60_000
+"""Different values that one count by field can take in; the server's own limit is 65,535."""
+LEAVES = "leaves"
+"""The aggregation whose keys have the path before the value."""
 LEAF, WORDS, TIME = "opentrail.leaf", "opentrail.text", "opentrail.time"
+_OWN = {
+    ACCOUNT: "opentrail.account", REGION: "opentrail.region", SHAPE: "opentrail.shape",
+    USERNAME: "opentrail.username", RESOURCE_NAME: "opentrail.resources",
+    RESOURCE_TYPE: "opentrail.resource_types",
+}  # fmt: skip
+"""What every document has under `opentrail.` in a keyword of its own, and in no leaf."""
 _ALWAYS = frozenset({EVENT_TIME.name, "eventID", ACCOUNT, REGION})
 _NOTHING: Query = {"match_none": {}}
 _EVERYTHING: Query = {"match_all": {}}
@@ -49,9 +68,15 @@ _LONG = (1 << 63) - 1
 
 
 def compile_query(
-    node: Node, scope: Scope, now: int, start: int | None = None, end: int | None = None
-) -> Query:
+    node: Node, scope: Scope, now: int, start: int | None = None, end: int | None = None,
+    *, has_words: bool = True,
+) -> Query:  # fmt: skip
     """What the server runs for `node` within `scope` and seconds, dates counted from `now`."""
+    if not has_words and _asks_for_words(node):
+        raise UsageError(
+            "words are not in the index (opensearch.free_text is off); name a field, as in "
+            "eventName:GetObject"
+        )
     filters = [*_scope(scope)]
     if start is not None or end is not None:
         filters.append(_between(TIME, start, end))
@@ -59,13 +84,44 @@ def compile_query(
     return {"bool": {"filter": filters}}
 
 
+def _asks_for_words(node: Node) -> bool:
+    match node:
+        case Text() | TextPattern():
+            return True
+        case Not(child=child):
+            return _asks_for_words(child)
+        case Or(children=children) | And(children=children):
+            return any(map(_asks_for_words, children))
+    return False
+
+
 def leaf_prefix(field: Field) -> str:
     """What the leaves of a field's values begin with."""
     return f"{field.stored}{SEPARATOR}"
 
 
-def escaped_for_regexp(text: str) -> str:
-    """`text` as a regular expression of the server matches it."""
+def values_of(stored: str) -> Query:
+    """Aggregations that together count each event once for each of its values of a field.
+
+    A document passed as it came has a mapped value in its keyword alone, any other one in its
+    leaves; of template 1 each has it in both.
+    """
+    keyword, is_all = keyword_of(stored)
+    mapped: Query = {"terms": {"field": keyword, "size": VALUES_MAX}}
+    if is_all:
+        return {"mapped": mapped}
+    include = _escaped_for_regexp(f"{stored}{SEPARATOR}") + "(.|\n)*"
+    leaves: Query = {"terms": {"field": LEAF, "size": VALUES_MAX, "include": include}}
+    if not keyword:
+        return {LEAVES: leaves}
+    passed: Query = {"term": {"opentrail.form": BYTES}}
+    return {
+        "mapped": {"filter": passed, "aggs": {"by": mapped}},
+        LEAVES: {"filter": {"bool": {"must_not": [passed]}}, "aggs": {"by": leaves}},
+    }
+
+
+def _escaped_for_regexp(text: str) -> str:
     return "".join(each if each.isalnum() else f"\\{each}" for each in text)
 
 
@@ -76,7 +132,7 @@ def _compile(node: Node, now: int) -> Query:
         case Term(field=field, value=value):
             return _term(field.stored, value)
         case FieldPattern(field=field, pattern=pattern):
-            return _wildcard(LEAF, leaf_prefix(field), pattern)
+            return _any(_wildcard(name, prefix, pattern) for name, prefix in _places(field.stored))
         case Exists(field=field):
             return _exists(field)
         case Text(text=text):
@@ -89,14 +145,35 @@ def _compile(node: Node, now: int) -> Query:
         case Not(child=child):
             return {"bool": {"must_not": [_compile(child, now)]}}
         case Or(children=children):
-            return {"bool": {"should": [_compile(each, now) for each in children],
-                             "minimum_should_match": 1}}  # fmt: skip
+            return _any(_compile(each, now) for each in children)
         case And(children=children):
             return {"bool": {"filter": [_compile(each, now) for each in children]}}
 
 
 def _term(stored: str, value: str) -> Query:
-    return {"term": {LEAF: {"value": f"{stored}{SEPARATOR}{value[:VALUE_MAX_CHARACTERS]}"}}}
+    wanted = value[:VALUE_MAX_CHARACTERS]
+    return _any({"term": {name: {"value": prefix + wanted}}} for name, prefix in _places(stored))
+
+
+def keyword_of(stored: str) -> tuple[str, bool]:
+    """The keyword that holds a field's values, empty if none, and whether it always does."""
+    if own := _OWN.get(stored):
+        return own, True
+    return (stored, False) if stored in MAPPED else ("", False)
+
+
+def _places(stored: str) -> list[tuple[str, str]]:
+    """Keywords that may hold a value of a field, and what stands before it there."""
+    keyword, is_all = keyword_of(stored)
+    leaf = [] if is_all else [(LEAF, f"{stored}{SEPARATOR}")]
+    return [(keyword, ""), *leaf] if keyword else leaf
+
+
+def _any(queries: Iterable[Query]) -> Query:
+    choices = list(queries)
+    if len(choices) == 1:
+        return choices[0]
+    return {"bool": {"should": choices, "minimum_should_match": 1}}
 
 
 def _wildcard(field: str, prefix: str, pattern: Pattern) -> Query:
@@ -115,11 +192,19 @@ def _exists(field: Field) -> Query:
         return _EVERYTHING
     if field.kind is Kind.TREE:
         return _term(HAS, field.stored)
-    beginnings = [leaf_prefix(field)]
-    if "." in field.stored:
-        beginnings.append(f"{field.stored}.")
-    choices = [{"prefix": {LEAF: {"value": each}}} for each in beginnings]
-    return {"bool": {"should": choices, "minimum_should_match": 1}}
+    stored = field.stored
+    keyword, is_all = keyword_of(stored)
+    keywords = {keyword} - {""}
+    beginnings = [] if is_all else [leaf_prefix(field)]
+    if "." in stored and not is_all:
+        beginnings.append(f"{stored}.")
+        keywords |= {each for each in MAPPED if each.startswith(f"{stored}.")}
+    return _any(
+        [
+            *({"exists": {"field": each}} for each in sorted(keywords)),
+            *({"prefix": {LEAF: {"value": each}}} for each in beginnings),
+        ]
+    )
 
 
 def _range(node: Range, now: int) -> Query:
@@ -164,8 +249,5 @@ def _scope(scope: Scope) -> list[Query]:
             continue
         if not patterns:
             return [_NOTHING]
-        choices = [
-            {"wildcard": {LEAF: {"value": f"{field}{SEPARATOR}{each}"}}} for each in patterns
-        ]
-        found.append({"bool": {"should": choices, "minimum_should_match": 1}})
+        found.append(_any({"wildcard": {_OWN[field]: {"value": each}}} for each in patterns))
     return found

@@ -8,10 +8,13 @@ so a reader cuts the record out of `_source` again. What a cheap check finds unu
 *normalised*: its members are changed as far as the mapping needs, and its bytes go along in
 `opentrail.raw`. What the server refuses even so is sent as the *fallback*: head and `raw` alone.
 
-In all three forms `opentrail.leaf` (path, NUL, value) and `opentrail.text` hold what OpenTrail's
-own search asks, so its answers do not depend on the form.
+`opentrail.leaf` (path, NUL, value) holds every value that OpenTrail's own search can ask for and
+that is not a keyword of its own: in a document passed as it is what lies in free-form members, in
+the two other forms everything. `opentrail.text` holds the words. So answers do not depend on the
+form. Documents of template 1 have all values in `leaf`.
 """
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -36,17 +39,13 @@ from opentrail_aggregator.index.shape import (
     scalar_text,
     shape_of,
 )
+from opentrail_aggregator.opensearch.template import MAPPED
 from opentrail_aggregator.search.fields import (
-    ACCOUNT,
     CREATION_DATE,
     KEYWORDS,
+    NUL_STAND_IN,
     NUMBERS,
-    REGION,
-    RESOURCE_NAME,
-    RESOURCE_TYPE,
-    SHAPE,
     TREES,
-    USERNAME,
 )
 from opentrail_aggregator.search.lookup import resources, username
 from opentrail_aggregator.search.tokens import TOKEN_MAX_BYTES, WORD, longest_word_bytes
@@ -69,18 +68,20 @@ _DIGITS_AT = len(b'{"opentrail":{"head":"')
 class Document:
     """What is sent for one event, and what to fall back on."""
 
-    __slots__ = ("action", "body", "event", "form", "key", "log_id", "marks")
+    __slots__ = ("action", "body", "event", "form", "has_words", "key", "log_id", "marks")
 
     def __init__(
-        self, event: Event, key: str, index: str, log_id: str, *, fallback: bool = False
-    ) -> None:
+        self, event: Event, key: str, index: str, log_id: str, *,
+        fallback: bool = False, has_words: bool = True,
+    ) -> None:  # fmt: skip
         self.event = event
         self.key = key
         self.log_id = log_id
+        self.has_words = has_words
         self.action = f'{{"create":{{"_index":"{index}","_id":"{key}"}}}}\n'.encode()
         shape = shape_of(event.record)
         self.marks = shape.marks
-        self.form, self.body = _written(event, log_id, shape, is_fallback=fallback)
+        self.form, self.body = self._written(shape, is_fallback=fallback)
 
     @property
     def size(self) -> int:
@@ -92,7 +93,12 @@ class Document:
             shape = shape_of(self.event.record)
         except (ValueError, RecursionError):
             shape = raw_shape(self.event.record)
-        self.form, self.body = _written(self.event, self.log_id, shape, is_fallback=True)
+        self.form, self.body = self._written(shape, is_fallback=True)
+
+    def _written(self, shape: Shape, *, is_fallback: bool) -> tuple[str, bytes]:
+        if not self.has_words:
+            shape.text.clear()
+        return _written(self.event, self.log_id, shape, is_fallback=is_fallback)
 
 
 @lru_cache(maxsize=4_096)
@@ -150,15 +156,14 @@ def _is_ordinary(record: dict[str, Any], line: bytes) -> bool:
 
 
 def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
-    record, leaves = shape.record, shape.leaves
+    record = shape.record
+    leaves = _unmapped(shape.leaves) if form == BYTES else shape.leaves
     own_id = record.get("eventID")
     if type(own_id) is str and own_id:
         event_id = _clean(own_id)
     else:
         event_id = event.derived_id or event_id_in(event.record)
-        leaves.append(f"eventID\0{event_id}")
-    leaves.append(f"{ACCOUNT}\0{event.account}")
-    leaves.append(f"{REGION}\0{event.region}")
+        own_id = None
     own: dict[str, Any] = {
         "form": form,
         "id": event_id,
@@ -170,18 +175,18 @@ def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
     }
     if shape.marks:
         own["shape"] = sorted(shape.marks)
-        leaves.extend(f"{SHAPE}\0{mark}" for mark in own["shape"])
     if name := username(record):
-        own["username"] = name = _clean(name)
-        leaves.append(f"{USERNAME}\0{name}")
+        own["username"] = _clean(name[:VALUE_MAX_CHARACTERS])
     touched = resources(record)
     if touched:
-        own["resources"] = [_clean(name) for _, name in touched]
-        leaves.extend(f"{RESOURCE_NAME}\0{name}" for name in own["resources"])
-        kinds = list(dict.fromkeys(_clean(kind) for kind, _ in touched if kind))
+        own["resources"] = [_clean(name[:VALUE_MAX_CHARACTERS]) for _, name in touched]
+        kinds = list(
+            dict.fromkeys(_clean(kind[:VALUE_MAX_CHARACTERS]) for kind, _ in touched if kind)
+        )
         if kinds:
             own["resource_types"] = kinds
-            leaves.extend(f"{RESOURCE_TYPE}\0{kind}" for kind in kinds)
+    if own_id is None:
+        leaves.append(f"eventID\0{event_id}")
     leaves.extend(f"{HAS}\0{root}" for root in record if root in _TREES and record[root])
     address = record.get("sourceIPAddress")
     if type(address) is str and (written := address_of(address)):
@@ -194,10 +199,31 @@ def _own(event: Event, log_id: str, shape: Shape, form: str) -> dict[str, Any]:
         if value is not None and (number := number_of(value)) is not None:
             own[field] = number
     own["leaf"] = leaves
-    own["text"] = [words_text(each) for each in shape.text]
+    if texts := _apart([words_text(each) for each in shape.text]):
+        own["text"] = texts
     if form != BYTES:
         own["raw"] = event.record.decode("utf-8", "replace")
     return own
+
+
+def _unmapped(leaves: list[str]) -> list[str]:
+    return [leaf for leaf in leaves if leaf[: leaf.index("\0")] not in MAPPED]
+
+
+_APART_MAX = 200
+
+
+def _apart(texts: list[str]) -> list[str]:
+    """Without those whose words stand side by side in another one, where they are found anyway."""
+    if len(texts) > _APART_MAX:
+        return texts
+    kept: list[str] = []
+    seen = "\n"
+    for text in sorted(texts, key=len, reverse=True):
+        if f" {text} " not in seen:
+            kept.append(text)
+            seen = f"{seen} {text} \n"
+    return kept
 
 
 _SHORT_CHARACTERS = 200
@@ -261,11 +287,13 @@ def _plain(value: Any, depth: int) -> Any:
     return _cut(str(value) if isinstance(value, NumberText) else scalar_text(value))
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _seconds = lru_cache(maxsize=8_192)(parse_time)
 
 
 def _cut(text: str) -> str:
-    return _clean(text[:VALUE_MAX_CHARACTERS])
+    cut = text[:VALUE_MAX_CHARACTERS]
+    return cut if cut.isascii() else _SURROGATES.sub(NUL_STAND_IN, cut)
 
 
 def _clean(text: str) -> str:

@@ -5,6 +5,7 @@ last event (`search_after`), so no search stays open on the server between pages
 what would be an estimate is an error.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,13 @@ from opentrail.errors import OpenTrailError, UsageError
 from opentrail_aggregator.opensearch.classify import Meaning, of_request
 from opentrail_aggregator.opensearch.cluster import Cluster, search_path
 from opentrail_aggregator.opensearch.compile import (
-    LEAF,
+    LEAVES,
     TIME,
+    VALUES_MAX,
     Query,
     compile_query,
-    escaped_for_regexp,
     leaf_prefix,
+    values_of,
 )
 from opentrail_aggregator.opensearch.wire import ConnectionLostError
 from opentrail_aggregator.search.counting import countable_field, hour_name, rank
@@ -39,12 +41,10 @@ from opentrail_aggregator.search.errors import SearchTimeoutError, SearchUnavail
 from opentrail_aggregator.search.fields import find_field
 from opentrail_aggregator.search.parser import parse
 from opentrail_aggregator.search.settings import SearchSettings
-from opentrail_aggregator.search.tree import Term
+from opentrail_aggregator.search.tree import Node, Term
 
 _GET_MAX = 1_000
 _REQUEST_EVENTS = 2_000
-_VALUES_MAX = 60_000
-"""Different values that one count by field can take in; the server's own limit is 65,535."""
 _ORDER: list[Query] = [
     {TIME: {"order": "desc", "unmapped_type": "long"}},
     {"opentrail.id": {"order": "asc", "unmapped_type": "keyword"}},
@@ -128,7 +128,7 @@ class OpenSearchEngine:
             place = read_cursor(cursor, binding, start, end)
             start, end, now = place.start, place.end, place.now
             after = [place.time_s, place.event_id, place.account]
-        compiled = compile_query(node, scope, now, start, end)
+        compiled = self.compiled(node, scope, start, end, now)
         hits = self._take(compiled, limit + 1, after, self._deadline(deadline))
         if len(hits) > limit:
             following = cursor_after(hits[limit - 1], binding, now, start, end)
@@ -163,7 +163,7 @@ class OpenSearchEngine:
         scope: Scope = EVERYWHERE,
         deadline: Deadline | None = None,
     ) -> Buckets:
-        compiled = compile_query(parse(query), scope, self._now(), start, end)
+        compiled = self.compiled(parse(query), scope, start, end)
         body: Query = {"query": compiled, "size": 0, "track_total_hits": True}
         if by in ("hour", "day"):
             width = 3600 if by == "hour" else 86400
@@ -175,21 +175,19 @@ class OpenSearchEngine:
             named = [(hour_name(int(each["key"])), int(each["doc_count"])) for each in buckets]
             return Buckets(named, found.hits.total.value)
         field = countable_field(by)
-        prefix = leaf_prefix(field)
-        body["aggs"] = {
-            "by": {"terms": {
-                "field": LEAF,
-                "size": _VALUES_MAX,
-                "include": escaped_for_regexp(prefix) + "(.|\n)*",
-            }}
-        }  # fmt: skip
+        body["aggs"] = values_of(field.stored)
         found = self._ask(body, self._deadline(deadline))
-        if found.aggregations.get("by", {}).get("sum_other_doc_count", 0):
-            raise SearchUnavailableError(
-                f"more than {_VALUES_MAX:,} different values of {by}: too many to count exactly; "
-                "ask for a shorter time or a narrower query"
-            )
-        counts = {each["key"][len(prefix) :]: each["doc_count"] for each in _buckets(found)}
+        counts = Counter[str]()
+        for name, part in found.aggregations.items():
+            values = part.get("by", part)
+            if values.get("sum_other_doc_count", 0):
+                raise SearchUnavailableError(
+                    f"more than {VALUES_MAX:,} different values of {by}: too many to count "
+                    "exactly; ask for a shorter time or a narrower query"
+                )
+            before = len(leaf_prefix(field)) if name == LEAVES else 0
+            for each in values.get("buckets", ()):
+                counts[each["key"][before:]] += each["doc_count"]
         return rank(counts, found.hits.total.value, min(top, self._settings.buckets_max))
 
     def total(
@@ -202,7 +200,7 @@ class OpenSearchEngine:
         scope: Scope = EVERYWHERE,
         deadline: Deadline | None = None,
     ) -> Total:
-        compiled = compile_query(parse(query), scope, self._now(), start, end)
+        compiled = self.compiled(parse(query), scope, start, end)
         body = {"query": compiled, "size": 0, "track_total_hits": limit + 1}
         found = self._ask(body, self._deadline(deadline)).hits.total
         if found.value > limit:
@@ -214,8 +212,17 @@ class OpenSearchEngine:
     ) -> Sequence[Hit]:
         field = find_field("eventID")
         assert field is not None
-        compiled = compile_query(Term(field, event_id), scope, self._now())
+        compiled = self.compiled(Term(field, event_id), scope)
         return self._take(compiled, _GET_MAX, None, self._deadline(deadline))
+
+    def compiled(
+        self, node: Node, scope: Scope, start: int | None = None, end: int | None = None,
+        now: int | None = None,
+    ) -> Query:  # fmt: skip
+        """What the server is asked for `node`; dates are counted from `now`."""
+        at = self._now() if now is None else now
+        has_words = self._cluster.settings.free_text
+        return compile_query(node, scope, at, start, end, has_words=has_words)
 
     def arrived(
         self, query: Query, log_id: str, after: int, through: int, limit: int, deadline: Deadline

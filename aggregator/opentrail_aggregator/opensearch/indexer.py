@@ -151,7 +151,10 @@ class OpenSearchIndexer:
             self._metrics.healed("opensearch.template")
         self._done = place
         self._commit()
-        self._reading = Reading(self._log, self._verdicts, place, days, self._tell_damage)
+        self._reading = Reading(
+            self._log, self._verdicts, place, days, self._tell_damage,
+            has_words=self._cluster.settings.free_text,
+        )  # fmt: skip
         self._pause = 0.0
         self._metrics.healed("opensearch.failed")
         self._tell_held()

@@ -36,9 +36,12 @@ class Reading:
         place: Place,
         days: set[str],
         damaged: Callable[[Damage], None],
+        *,
+        has_words: bool = True,
     ) -> None:
         self._log, self._verdicts, self._damaged = log, verdicts, damaged
         self._log_id = log.log_id
+        self._has_words = has_words
         self.place = place
         """What is accounted for once everything handed on is in."""
         self.days = days
@@ -85,7 +88,9 @@ class Reading:
         return expired
 
     def _add(self, day: str, event: Event, key: bytes) -> None:
-        document = Document(event, key.hex(), index_of(day), self._log_id)
+        document = Document(
+            event, key.hex(), index_of(day), self._log_id, has_words=self._has_words
+        )
         self.documents.append((day, document))
         self.size += document.size
 

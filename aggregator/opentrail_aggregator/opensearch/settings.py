@@ -36,6 +36,11 @@ class OpenSearchSettings:
     shards: Annotated[int, "Primary shards of each day's index, from the next day on."] = 1
     replicas: Annotated[int, "Copies of each shard."] = 1
     refresh: Annotated[str, "How soon new events are searchable, as OpenSearch writes it."] = "1s"
+    free_text: Annotated[
+        bool,
+        "Whether bare words can be searched; without it an index is smaller, and days that were "
+        "written without are not found by words later.",
+    ] = True
     body_bytes: Annotated[
         Bytes, "Size of one request at most; halved and raised again as the cluster takes it."
     ] = Bytes(5 * MIB)

@@ -9,8 +9,9 @@ by age counts by the event's day.
 from typing import Any
 
 from opentrail_aggregator.index.retention import day_seconds
+from opentrail_aggregator.search.fields import UNIQUE
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what `template` returns."""
 TEMPLATE = "opentrail-events"
 ALIAS = "opentrail-events"
@@ -59,6 +60,8 @@ def template(shards: int, replicas: int, refresh: str) -> dict[str, Any]:
 def mappings() -> dict[str, Any]:
     """CloudTrail's own names, and OpenTrail's under `opentrail.`; nothing is mapped by itself."""
     word: dict[str, Any] = {"type": "keyword", "ignore_above": _SHORT}
+    # Different in each event: asked for, never charted, and a column of them is large.
+    unique: dict[str, Any] = {**word, "doc_values": False}
     date: dict[str, Any] = {"type": "date", "ignore_malformed": True}
     number: dict[str, Any] = {"type": "double"}
     free: dict[str, Any] = {"type": "flat_object"}
@@ -82,7 +85,7 @@ def mappings() -> dict[str, Any]:
         "tlsDetails": _object(tlsVersion=word, cipherSuite=word, clientProvidedHostHeader=word),
         "opentrail": _object(
             head={"type": "keyword", "index": False, "doc_values": False},
-            form=word, shape=word, id=word, account=word, region=word, log=word,
+            form=word, shape=word, id={**word, "index": False}, account=word, region=word, log=word,
             time={"type": "long"}, position={"type": "long"}, username=word,
             resources=word, resource_types=word, created={"type": "long"},
             address={"type": "ip"}, bytes_in=number, bytes_out=number, duration=number,
@@ -98,7 +101,7 @@ def mappings() -> dict[str, Any]:
         "vpcEndpointAccountId", "eventCategory", "sessionCredentialFromConsole", "accountId",
         "eventId",
     ):  # fmt: skip
-        properties[name] = word
+        properties[name] = unique if name in UNIQUE else word
     for name in (
         "requestParameters", "responseElements", "additionalEventData", "serviceEventDetails",
         "addendum", "eventContext", "edgeDeviceDetails", "insightDetails", "timeWindow", "summary",
@@ -114,3 +117,19 @@ def mappings() -> dict[str, Any]:
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "dynamic": False, "properties": properties}
+
+
+def _words_in(properties: dict[str, Any], above: str = "") -> list[str]:
+    found: list[str] = []
+    for name, each in properties.items():
+        if "properties" in each:
+            found += _words_in(each["properties"], f"{above}{name}.")
+        elif each["type"] == "keyword":
+            found.append(above + name)
+    return found
+
+
+MAPPED = frozenset(
+    name for name in _words_in(mappings()["properties"]) if not name.startswith("opentrail.")
+)
+"""Paths of a record whose values are keywords of their own: exact, upper and lower case kept."""
