@@ -29,6 +29,7 @@ ALARMS = (
     "alarm.",
     "archive.log_gap",
     "archive.retention",
+    "archive.trail_frame",
     "api.audit",
     "config.reload",
     "consolidate.damaged",

@@ -48,6 +48,7 @@ class Changing:
             return []
         if change is None:
             return []
+        self._metrics.healed(PROBLEM)  # It was changed once more, or will be told again.
         self._waiting = (change, entry)
         if not change.stops:
             return []

@@ -239,20 +239,7 @@ class IngestServer:
         while not stop.is_set():
             self._resume()
             self._look_at_room()
-            try:
-                self._books.save_if_rotated()
-                if turn % 4 == 0:
-                    self._books.release()
-                    self._holdup.look(
-                        self._clock.monotonic(),
-                        self._clock.now_ns(),
-                        self._books.limits,
-                        self._books.thread.durable_position,
-                        self._books.log.size_bytes,
-                    )
-                self.metrics.healed("log.house")
-            except (OSError, OpenTrailError) as error:
-                self.metrics.problem("log.house", f"segments cannot be released: {error}")
+            self._tidy_log(may_release=turn % 4 == 0)
             if turn % 4 == 0:
                 self._let_idle_go()
                 self._tls.look()
@@ -261,6 +248,18 @@ class IngestServer:
                 self._publish()
             turn += 1
             await self._pause(stop, TURN_SECONDS)
+
+    def _tidy_log(self, *, may_release: bool) -> None:
+        books, clock = self._books, self._clock
+        try:
+            books.save_if_rotated()
+            if may_release:
+                books.release()
+                position, size = books.thread.durable_position, books.log.size_bytes
+                self._holdup.look(clock.monotonic(), clock.now_ns(), books.limits, position, size)
+            self.metrics.healed("log.house")
+        except (OSError, OpenTrailError) as error:
+            self.metrics.problem("log.house", f"segments cannot be released: {error}")
 
     def _log_failed(self, error: LogError) -> None:
         _log.error("%s", error)

@@ -60,6 +60,8 @@ class Reading:
         lost: deque[Damage] = deque()
         pairs = read_joined(self._log, self._verdicts, self.place.position, READ_BYTES, lost.append)
         for entry, verdict in pairs:
+            while lost and lost[0].last < entry.position:
+                self._take_damage(lost.popleft())
             expired = self._take(entry, verdict, oldest_day) if verdict.groups else 0
             self.appended_at_ns = entry.appended_at_ns
             self.place = self.place.further(entry.position, verdict.kept_total, expired=expired)

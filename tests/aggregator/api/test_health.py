@@ -38,7 +38,7 @@ def supervisor(*groups: str) -> dict[str, Any]:
     return found
 
 
-def well(**others: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def well(**others: Any) -> dict[str, Any]:
     roles = ("ingest", "consolidate", "index", "archive", "api")
     return {
         "supervisor": supervisor("ingest", "consolidate+archive", "index", "api"),
@@ -77,6 +77,16 @@ def test_a_role_that_should_run_and_never_reported_is_a_problem() -> None:
     del snapshots["index"]
     health = _judge(snapshots)
     assert [(each.role, each.key) for each in health.problems] == [("index", "not_started")]
+
+
+def test_what_health_finds_by_itself_is_over_with_its_cause() -> None:
+    late = snapshot("index", opentrail_index_lag_seconds=61.0)
+    faults = {"silent": snapshot("index", age=STALE_SECONDS + 1), "late": late, "not_started": None}
+    for key, fault in faults.items():
+        snapshots = {role: each for role, each in well(index=fault).items() if each is not None}
+        assert [(each.role, each.key) for each in _judge(snapshots).problems] == [("index", key)]
+        snapshots["index"] = snapshot("index", opentrail_index_lag_seconds=59.0)
+        assert _judge(snapshots).problems == ()
 
 
 def test_a_role_that_is_not_asked_for_is_not_missed() -> None:

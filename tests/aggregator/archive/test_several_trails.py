@@ -293,8 +293,12 @@ def test_a_frame_that_is_no_trail_is_told_and_changes_nothing(tmp_path: Path) ->
     rig.log.send(some(1, 2))
     rig.pass_time(2 * HOUR)
     problems = rig.metrics.snapshot()["problems"]
-    assert any("change of a trail cannot be read" in each["text"] for each in problems)
+    assert [each["key"] for each in problems] == ["archive.trail_frame"]
+    assert "change of a trail cannot be read" in problems[0]["text"]
     assert held(rig, spec()) == [1, 2]
+    put(rig, spec())
+    rig.pass_time(60)
+    assert rig.metrics.snapshot()["problems"] == [], "it was changed once more"
 
 
 def test_a_change_that_is_written_twice_holds_once(tmp_path: Path) -> None:

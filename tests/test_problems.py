@@ -1,0 +1,123 @@
+"""Every failure that is told has a line in the docs, an alert rule, and a test of both edges."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from opentrail_aggregator.consolidate import alarms
+from tests.problems import PROBLEMS, Told
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ROOT / "aggregator" / "opentrail_aggregator"
+PAGE = (ROOT / "docs" / "operating.md").read_text()
+ALERTS = yaml.safe_load((ROOT / "charts/opentrail/files/alerts.yaml").read_text())["alerts"]
+MATCHER = re.compile(r'(role|key)(=~?)("(?:[^"\\]|\\.)*")')
+HANDED_THROUGH = {"key", "error"}
+"""Names of a first argument that its function's caller gave, or that is no key."""
+DOCUMENTED = set(re.findall(r"`([a-z_]+(?:[.:][^` ]+)?)`", "\n".join(
+    line.split("|")[1] for line in PAGE.partition("| problem | what to do |")[2].split("\n\n")[0]
+    .splitlines() if line.startswith("| `")
+)))  # fmt: skip
+
+
+def keys_in(node: ast.expr, constants: dict[str, str]) -> list[str]:
+    """The keys that an argument may be; none if it is handed through from a caller."""
+    match node:
+        case ast.Constant(value=str(key)):
+            return [key]
+        case ast.JoinedStr(values=[ast.Constant(value=str(begin)), *_]):
+            return [f"{begin}…"]
+        case ast.IfExp(body=one, orelse=other):
+            return keys_in(one, constants) + keys_in(other, constants)
+        case ast.Name(id=name) if name in constants:
+            return [constants[name]]
+    return []
+
+
+def told_in(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = ast.unparse(node.func)
+        if called == "Problem":  # Of health itself; what roles told it only passes on.
+            yield from keys_in(node.args[1], constants)
+        elif called.endswith(("metrics.problem", "self._alarm", "self._fail")):
+            found = keys_in(node.args[0], constants)
+            is_handed = ast.unparse(node.args[0]) in HANDED_THROUGH
+            assert found or is_handed, f"{path}:{node.lineno}: which key does it tell?"
+            yield from found
+
+
+def in_the_code() -> set[str]:
+    keys = {key for path in sorted(CODE.rglob("*.py")) for key in told_in(path)}
+    return keys - {"alarm.…"} | {f"alarm.{reason}" for reason in alarms._ALARMING}
+
+
+def test_the_list_is_what_the_code_tells() -> None:
+    listed = [each.key for each in PROBLEMS]
+    assert sorted(listed) == sorted(in_the_code())
+
+
+def test_the_docs_name_every_problem_and_no_other() -> None:
+    assert {each.key for each in PROBLEMS} == DOCUMENTED
+
+
+def test_the_docs_say_which_problems_stand_until_a_start() -> None:
+    said = PAGE.partition("until the process that tells it starts again:")[2].partition(
+        "All others"
+    )[0]
+    named = set(re.findall(r"`([a-z._-]+)`", said))
+    assert named == {each.key for each in PROBLEMS if each.until_start}
+
+
+def covers(expression: str, role: str, key: str) -> bool:
+    """Whether a rule over `opentrail_problem` speaks of this problem."""
+    if not expression.startswith("opentrail_problem"):
+        return False
+    labels = {"role": role, "key": key}
+    for label, operator, quoted in MATCHER.findall(expression):
+        wanted = ast.literal_eval(quoted)
+        value = labels[label]
+        if not (re.fullmatch(wanted, value) if operator == "=~" else wanted == value):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("told", PROBLEMS, ids=lambda told: told.key)
+def test_a_problem_raises_an_alert(told: Told) -> None:
+    assert [each["alert"] for each in ALERTS if covers(each["expr"], told.role, told.key)]
+
+
+def test_alerts_of_one_problem_name_problems_that_there_are() -> None:
+    rules = [each["expr"] for each in ALERTS if "key" in each["expr"]]
+    assert len(rules) > 2
+    for rule in rules:
+        assert any(covers(rule, each.role, each.key) for each in PROBLEMS), rule
+    assert not covers(rules[0], "index", "log.full"), "it is another role's"
+
+
+@pytest.mark.parametrize("told", PROBLEMS, ids=lambda told: told.key)
+def test_a_problem_has_a_test_that_sees_both_edges(told: Told) -> None:
+    path, _, name = told.test.partition("::")
+    text = (ROOT / path).read_text()
+    found = [
+        ast.unparse(node)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+    ]
+    assert len(found) == 1, f"{path} has no {name}"
+    # By its whole name, or by the two halves that the test puts together.
+    wanted = [told.key] if not told.key.endswith("…") else told.key[:-1].strip(".").split(".")
+    assert all(part in found[0] for part in wanted), f"{name} does not speak of {told.key}"
