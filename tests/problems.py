@@ -6,6 +6,7 @@ A name that differs by case (an agent, a file, a process) ends in `…`.
 
 from typing import NamedTuple
 
+AGENT_EDGES = "tests/agent/test_edges.py::"
 EDGES = "tests/aggregator/test_edges.py::"
 HEALTH = (
     "tests/aggregator/api/test_health.py::test_what_health_finds_by_itself_is_over_with_its_cause"
@@ -24,7 +25,7 @@ OPENSEARCH_HOLE = f"{EDGES}test_a_hole_and_damage_in_the_log_are_told_by_the_rol
 
 
 class Told(NamedTuple):
-    """One problem that `/health/delivery` can report."""
+    """One problem: of the aggregator as `/health/delivery` tells it, of an agent as its status."""
 
     role: str
     key: str
@@ -185,5 +186,80 @@ PROBLEMS = [
         "api", "http.certificate",
         "tests/aggregator/api/test_tls.py::"
         "test_a_renewed_pair_is_taken_up_and_a_wrong_one_leaves_the_old",
+    ),
+]  # fmt: skip
+
+AGENT_PROBLEMS = [
+    Told(
+        "agent", "spool_full",
+        "tests/agent/spool/test_writer.py::"
+        "test_a_full_spool_makes_its_source_wait_and_drops_nothing",
+    ),
+    Told(
+        "agent", "spool_disk",
+        "tests/agent/spool/test_writer.py::"
+        "test_a_failing_disk_is_waited_for_and_nothing_is_promised_meanwhile",
+    ),
+    Told(
+        "agent", "set_aside",
+        "tests/agent/ship/test_shipper.py::test_a_batch_that_is_never_taken_is_set_aside_and_the_others_go_on",
+    ),
+    Told(
+        "agent", "uplink",
+        "tests/agent/ship/test_shipper.py::test_a_refusal_at_the_door_is_told_and_tried_again",
+    ),
+    Told(
+        "agent", "log_full",
+        "tests/agent/ship/test_shipper.py::"
+        "test_a_full_log_is_waited_for_while_heartbeats_go_on",
+    ),
+    Told(
+        "agent", "config.reload",
+        "tests/agent/test_reload.py::test_a_wrong_one_changes_nothing_and_says_where",
+    ),
+    Told(
+        "agent", "status_file",
+        f"{AGENT_EDGES}test_a_status_that_cannot_be_written_is_told_until_it_can",
+    ),
+    Told(
+        "agent", "capture.access",
+        "tests/agent/capture/test_rotation.py::"
+        "test_a_folder_that_cannot_be_read_is_said_and_forgotten_again",
+    ),
+    Told(
+        "agent", "capture.read …",
+        f"{AGENT_EDGES}test_a_file_that_cannot_be_read_is_told_until_it_can_or_is_gone",
+    ),
+    Told(
+        "agent", "capture.positions",
+        "tests/agent/capture/test_following.py::"
+        "test_nothing_is_spooled_while_its_generation_cannot_be_written",
+    ),
+    Told(
+        "agent", "capture.positions.broken",
+        f"{AGENT_EDGES}test_positions_that_were_set_aside_are_told_until_the_next_start",
+        until_start=True,
+    ),
+    Told(
+        "agent", "identity",
+        "tests/agent/enrolment/test_renewal.py::"
+        "test_a_certificate_that_ran_out_is_a_problem_with_its_remedy",
+    ),
+    Told(
+        "agent", "identity.renewal",
+        f"{AGENT_EDGES}test_a_certificate_that_is_not_renewed_is_told_until_it_is",
+    ),
+    Told(
+        "agent", "s3.…",
+        "tests/agent/s3/test_listing.py::"
+        "test_a_bucket_that_is_not_there_is_told_and_read_once_it_is",
+    ),
+    Told("agent", "s3.….objects", "tests/agent/s3/test_listing.py::"
+        "test_an_object_that_may_not_be_read_is_named_and_read_once_it_may",
+   ),
+    Told(
+        "agent", "s3.state …",
+        f"{AGENT_EDGES}test_a_stream_whose_state_was_set_aside_is_told_until_the_next_start",
+        until_start=True,
     ),
 ]  # fmt: skip

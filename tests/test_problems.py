@@ -9,19 +9,22 @@ import pytest
 import yaml
 
 from opentrail_aggregator.consolidate import alarms
-from tests.problems import PROBLEMS, Told
+from tests.problems import AGENT_PROBLEMS, PROBLEMS, Told
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ROOT / "aggregator" / "opentrail_aggregator"
+AGGREGATOR, AGENT = ROOT / "aggregator", ROOT / "agent"
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "charts/opentrail/files/alerts.yaml").read_text())["alerts"]
 MATCHER = re.compile(r'(role|key)(=~?)("(?:[^"\\]|\\.)*")')
 HANDED_THROUGH = {"key", "error"}
 """Names of a first argument that its function's caller gave, or that is no key."""
-DOCUMENTED = set(re.findall(r"`([a-z_]+(?:[.:][^` ]+)?)`", "\n".join(
-    line.split("|")[1] for line in PAGE.partition("| problem | what to do |")[2].split("\n\n")[0]
-    .splitlines() if line.startswith("| `")
-)))  # fmt: skip
+
+
+def documented(heading: str) -> set[str]:
+    """The keys in the first column of the table with this heading."""
+    table = PAGE.partition(f"| {heading} | what to do |")[2].split("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
 
 
 def keys_in(node: ast.expr, constants: dict[str, str]) -> list[str]:
@@ -33,19 +36,27 @@ def keys_in(node: ast.expr, constants: dict[str, str]) -> list[str]:
             return [f"{begin}…"]
         case ast.IfExp(body=one, orelse=other):
             return keys_in(one, constants) + keys_in(other, constants)
-        case ast.Name(id=name) if name in constants:
+        case ast.BoolOp(values=values):
+            return [key for each in values for key in keys_in(each, constants)]
+        case ast.Name() | ast.Attribute() if (name := ast.unparse(node)) in constants:
             return [constants[name]]
+        case ast.JoinedStr(values=[ast.FormattedValue(value=first), ast.Constant(value=str(end))]):
+            return [f"{begin}{end}" for begin in keys_in(first, constants)]
     return []
 
 
 def told_in(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if "problem(" not in text.lower():
+        return
+    tree = ast.parse(text)
     constants = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        name: key
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
         for target in node.targets
-        if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+        for key in keys_in(node.value, {})
+        if (name := ast.unparse(target)) == "key" or "problem" in name.lower()
     }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args:
@@ -61,25 +72,28 @@ def told_in(path: Path) -> Iterator[str]:
 
 
 def in_the_code() -> set[str]:
-    keys = {key for path in sorted(CODE.rglob("*.py")) for key in told_in(path)}
+    keys = {key for path in sorted(AGGREGATOR.rglob("*.py")) for key in told_in(path)}
     return keys - {"alarm.…"} | {f"alarm.{reason}" for reason in alarms._ALARMING}
 
 
 def test_the_list_is_what_the_code_tells() -> None:
     listed = [each.key for each in PROBLEMS]
     assert sorted(listed) == sorted(in_the_code())
+    told = {key for path in sorted(AGENT.rglob("*.py")) for key in told_in(path)}
+    assert sorted(each.key for each in AGENT_PROBLEMS) == sorted(told)
 
 
 def test_the_docs_name_every_problem_and_no_other() -> None:
-    assert {each.key for each in PROBLEMS} == DOCUMENTED
+    assert {each.key for each in PROBLEMS} == documented("problem")
+    assert {each.key for each in AGENT_PROBLEMS} == documented("problem of an agent")
 
 
 def test_the_docs_say_which_problems_stand_until_a_start() -> None:
     said = PAGE.partition("until the process that tells it starts again:")[2].partition(
         "All others"
     )[0]
-    named = set(re.findall(r"`([a-z._-]+)`", said))
-    assert named == {each.key for each in PROBLEMS if each.until_start}
+    named = set(re.findall(r"`([a-z][a-z0-9._-]+(?: …)?)`", said))
+    assert named == {each.key for each in [*PROBLEMS, *AGENT_PROBLEMS] if each.until_start}
 
 
 def covers(expression: str, role: str, key: str) -> bool:
@@ -108,7 +122,7 @@ def test_alerts_of_one_problem_name_problems_that_there_are() -> None:
     assert not covers(rules[0], "index", "log.full"), "it is another role's"
 
 
-@pytest.mark.parametrize("told", PROBLEMS, ids=lambda told: told.key)
+@pytest.mark.parametrize("told", [*PROBLEMS, *AGENT_PROBLEMS], ids=lambda told: told.key)
 def test_a_problem_has_a_test_that_sees_both_edges(told: Told) -> None:
     path, _, name = told.test.partition("::")
     text = (ROOT / path).read_text()
@@ -118,6 +132,5 @@ def test_a_problem_has_a_test_that_sees_both_edges(told: Told) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
     ]
     assert len(found) == 1, f"{path} has no {name}"
-    # By its whole name, or by the two halves that the test puts together.
-    wanted = [told.key] if not told.key.endswith("…") else told.key[:-1].strip(".").split(".")
-    assert all(part in found[0] for part in wanted), f"{name} does not speak of {told.key}"
+    named = [part.strip(". ") for part in told.key.split("…")]
+    assert all(part in found[0] for part in named), f"{name} does not speak of {told.key}"

@@ -80,6 +80,7 @@ async def test_a_wrong_one_changes_nothing_and_says_where(tmp_path: Path, text: 
         await agent.hang_up()
         assert agent.ran == ["111122223333"]
         assert "the configuration before runs on" in agent.told()
+        assert list(agent.metrics.problems()) == ["config.reload"]
         if text:
             assert f"{agent.path}:" in agent.told()
         agent.write("222233334444")

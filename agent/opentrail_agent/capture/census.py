@@ -22,6 +22,7 @@ from opentrail.files import DISK, Files
 from ..metrics import Metrics
 from .access import Access
 from .content import content_of
+from .failing import Failing
 from .follower import Follower
 from .paths import Paths, is_behind
 from .positions import Entry, Positions, new_generation
@@ -68,7 +69,7 @@ class Census:
         self._paths = Paths(self._access.problems)
         self._unsure: dict[Key, tuple[int, int, float]] = {}
         self._skipped = Skipped(metrics)
-        self._failing: set[Follower] = set()
+        self._failing = Failing(metrics)
         self._hot: set[Follower] = set()
         self._searched = False
 
@@ -139,12 +140,8 @@ class Census:
     def fail(self, follower: Follower, error: OSError) -> None:
         """`follower` could not be read; it is tried again at the next scan."""
         self.ready.drop(follower)
-        self._failing.add(follower)
+        self._failing.tell(follower, error)
         self.is_unsettled = self.is_unsettled or self._holds_back()
-        self._metrics.problem(
-            f"capture.read {follower.path}",
-            f"{follower.path}: cannot be read at {follower.place.offset}: {error.strerror}",
-        )
 
     def replaced(self, follower: Follower) -> None:
         """The content of a follower's file was cut off or replaced: its generation ends."""
@@ -179,24 +176,21 @@ class Census:
     def _wake(self, follower: Follower) -> None:
         """Something is new in the file: have it read."""
         self.has_news = True
-        is_healed = follower in self._failing
         if not follower.is_open:
             fd = self._access.open(follower.path)
             if fd is None:
-                self._failing.add(follower)
+                self._failing.note(follower)
                 return
             found = os.fstat(fd)
             if (found.st_dev, found.st_ino) != (follower.entry.device, follower.entry.inode):
                 os.close(fd)  # Moved since the scan; the next one sees it.
-                self._failing.add(follower)
+                self._failing.note(follower)
                 return
             follower.is_done = False
             if not follower.open(fd):
                 self.replaced(follower)
                 return
-        if is_healed:
-            self._failing.discard(follower)
-            self._metrics.healed(f"capture.read {follower.path}")
+        self._failing.is_over(follower)
         follower.is_done = follower.has_ended = False
         self._hot.add(follower)
         self.ready.add(follower)
@@ -306,7 +300,6 @@ class Census:
         if unread and not follower.is_done:
             self._count_lost(follower.entry, unread)
         self._end(follower)
-        self._failing.discard(follower)
         self.ready.drop(follower)
         follower.close()
         del self.followers[key]
@@ -315,6 +308,7 @@ class Census:
     def _end(self, follower: Follower) -> None:
         """Ended in the positions once all that was read of it is in the spool."""
         follower.has_ended = True
+        self._failing.is_over(follower)
         self._harvest.touch(follower)
 
     def _search_moved(self, now: float) -> None:
@@ -380,7 +374,7 @@ class Census:
 
     def _holds_back(self) -> bool:
         """Whether something that cannot be read keeps the report of all others waiting."""
-        return self._access.holds_back(each.path for each in self._failing)
+        return self._access.holds_back(self._failing.paths())
 
     def _count_lost(self, entry: Entry, count: int) -> None:
         self._metrics.increment("opentrail_agent_lost_bytes_total", count)

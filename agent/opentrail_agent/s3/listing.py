@@ -105,7 +105,7 @@ class BucketFeed:
         look_back, first_day = self._settings.look_back, self._first_day
         stream = Stream(self._directory, name, look_back, first_day, self._files)
         if stream.note:
-            self._metrics.problem(f"s3.{name}", stream.note)
+            self._metrics.problem(f"s3.state {name}", stream.note)
         return stream
 
     def _folders(self, prefix: str) -> list[str]:
