@@ -98,7 +98,7 @@ def test_the_docs_say_which_problems_stand_until_a_start() -> None:
 
 def covers(expression: str, role: str, key: str) -> bool:
     """Whether a rule over `opentrail_problem` speaks of this problem."""
-    if not expression.startswith("opentrail_problem"):
+    if not re.fullmatch(r"opentrail_problem(\{.*\})? == 1", expression):
         return False
     labels = {"role": role, "key": key}
     for label, operator, quoted in MATCHER.findall(expression):

@@ -28,7 +28,7 @@ from opentrail_aggregator.wal.cursors import DIRECTORY, Cursors
 from opentrail_aggregator.wal.disk_reader import open_reader
 
 NAME = "index"
-_PAUSE_MIN, _PAUSE_MAX = 0.5, 15.0
+_PAUSE_MIN, _PAUSE_MAX = 0.5, 10.0  # Health sees the end of a fault within 15 s.
 _STUCK_SECONDS = 15.0
 _CLOSE_EVENTS = 20_000
 _DOCUMENTS_SECONDS = 10.0

@@ -24,7 +24,7 @@ from opentrail_aggregator.opensearch.documents import BYTES, FALLBACK, NORMALISE
 from opentrail_aggregator.opensearch.template import index_of
 from opentrail_aggregator.opensearch.wire import NDJSON, ConnectionLostError
 
-_PAUSE_MIN, _PAUSE_MAX = 0.2, 20.0
+_PAUSE_MIN, _PAUSE_MAX = 0.2, 10.0  # Health sees the end of an outage within 15 s.
 _LOST_BEFORE_SPLIT = 3
 _PATH = "/_bulk?require_alias=false&filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
 _WAIT_SLICE = 0.25

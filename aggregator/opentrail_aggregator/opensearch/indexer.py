@@ -33,7 +33,7 @@ from opentrail_aggregator.opensearch.settings import OpenSearchSections
 from opentrail_aggregator.wal.cursors import DIRECTORY, Cursors
 from opentrail_aggregator.wal.disk_reader import open_reader
 
-_PAUSE_MIN, _PAUSE_MAX = 0.5, 15.0
+_PAUSE_MIN, _PAUSE_MAX = 0.5, 10.0  # Health sees the end of an outage within 15 s.
 _CURSOR_SECONDS = 0.5
 _CATCH_UP_EVENTS = 500
 
