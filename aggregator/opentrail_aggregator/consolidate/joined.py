@@ -5,9 +5,10 @@ left out of the pairs and handed to `damaged`; its verdict is still in the verdi
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from opentrail.segment.frame import Damage
+from opentrail.segment.frame import RELEASED, Damage
 from opentrail_aggregator.consolidate.verdict import Verdict, VerdictReader
 
 if TYPE_CHECKING:
@@ -20,15 +21,22 @@ def read_joined(
     after: int,
     max_bytes: int = 8 << 20,
     damaged: Callable[[Damage], None] | None = None,
+    *,
+    stops_at_released: bool = False,
 ) -> "list[tuple[LogEntry, Verdict]]":
     """Pairs behind position `after`, in order, about `max_bytes` of log; empty if none is ready.
 
     When everything read was damaged, reading goes on behind it, so an empty list always means that
     there is nothing more for now.
+
+    With `stops_at_released` positions that the log has let go end what is returned: who asks so
+    looks where the log begins and gets them elsewhere.
     """
     through = verdicts.consolidated_position()
     while after < through:
         found = [each for each in log.read(after, max_bytes) if _last(each) <= through]
+        if stops_at_released:
+            found = list(takewhile(_is_not_released, found))
         if not found:
             return []
         pairs: list[tuple[LogEntry, Verdict]] = []
@@ -46,6 +54,10 @@ def read_joined(
             return pairs
         after = _last(found[-1])
     return []
+
+
+def _is_not_released(entry: "LogEntry | Damage") -> bool:
+    return not (isinstance(entry, Damage) and entry.reason == RELEASED)
 
 
 def _last(entry: "LogEntry | Damage") -> int:

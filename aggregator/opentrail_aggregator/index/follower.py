@@ -96,7 +96,11 @@ class Follower:
         """Take what comes next; the number of frames."""
         lost: deque[Damage] = deque()
         self.days.is_behind = False
-        pairs = read_joined(self._log, self._verdicts, self.read_through, max_bytes, lost.append)
+        pairs = read_joined(
+            self._log, self._verdicts, self.read_through, max_bytes, lost.append,
+            # A rebuild does not look where the log begins; it counts those as missing.
+            stops_at_released=self._known is None,
+        )  # fmt: skip
         for entry, verdict in pairs:
             while lost and lost[0].last < entry.position:
                 self._take_damage(lost.popleft())

@@ -13,7 +13,7 @@ from opentrail.clock import Clock
 from opentrail.crash import crash_point
 from opentrail.errors import DamagedError
 from opentrail.files import DISK, Files
-from opentrail.segment.frame import Damage, Kind
+from opentrail.segment.frame import RELEASED, Damage, Kind
 from opentrail_aggregator.home import Home
 from opentrail_aggregator.ingest.ledger_store import LedgerStore
 from opentrail_aggregator.wal.cursors import DIRECTORY, Cursors
@@ -119,17 +119,21 @@ class Books:
                 self._is_rotated = True
                 raise
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether the log is so full that what can go should go at once."""
+        return is_pressed(self.log.size_bytes, self._settings.max_bytes)
+
     def release(self) -> None:
         """Let segments go that nobody needs any more. Raises OSError, DamagedError."""
         _, archive = self.cursors.read("archive")
         self.ledger.archived.advance(int(archive.get("archived_through", 0)))
         standings = read_standings(self.cursors, self._settings.readers)
-        pressed = is_pressed(self.log.size_bytes, self._settings.max_bytes)
         through = release_through(
             standings,
             self._settings.readers,
             self.store.written_position,
-            is_pressed=pressed,
+            is_pressed=self.is_pressed,
         )
         # As it will be when the log is nearly full: what an index can read elsewhere is no cause.
         self.limits = reader_limits(standings, self._settings.readers, is_pressed=True)
@@ -173,7 +177,7 @@ class Books:
             for entry in entries:
                 if isinstance(entry, Damage):
                     after = self.ledger.position = entry.last
-                    if entry.reason != "released":
+                    if entry.reason != RELEASED:
                         lost += entry.last - entry.first + 1
                     continue
                 after = entry.position

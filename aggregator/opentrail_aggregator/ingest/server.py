@@ -239,7 +239,7 @@ class IngestServer:
         while not stop.is_set():
             self._resume()
             self._look_at_room()
-            self._tidy_log(may_release=turn % 4 == 0)
+            self._tidy_log(may_release=turn % 4 == 0 or self._books.is_pressed)
             if turn % 4 == 0:
                 self._let_idle_go()
                 self._tls.look()

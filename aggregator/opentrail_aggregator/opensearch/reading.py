@@ -58,7 +58,10 @@ class Reading:
     def read(self, oldest_day: str) -> int:
         """Take what comes next in the log; the number of frames."""
         lost: deque[Damage] = deque()
-        pairs = read_joined(self._log, self._verdicts, self.place.position, READ_BYTES, lost.append)
+        pairs = read_joined(
+            self._log, self._verdicts, self.place.position, READ_BYTES, lost.append,
+            stops_at_released=True,
+        )  # fmt: skip
         for entry, verdict in pairs:
             while lost and lost[0].last < entry.position:
                 self._take_damage(lost.popleft())

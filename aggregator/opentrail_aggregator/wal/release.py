@@ -13,10 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from opentrail.limits import MIB
 from opentrail_aggregator.wal.cursors import Cursors
 
 PRESSURE = 0.9
 """Share of log.max_bytes from which the index may be left to catch up from the archive."""
+HEADROOM_BYTES = 32 * MIB
+"""Less room than this is pressure, too: agents that are fast fill it between two looks."""
+HEADROOM_SHARE = 0.25
+"""No more of a small log than this is headroom."""
 
 _INDEXES = frozenset({"index", "opensearch"})
 
@@ -61,7 +66,8 @@ def reader_limits(
 
 def is_pressed(size_bytes: int, max_bytes: int) -> bool:
     """Whether the log is so full that the index has to catch up elsewhere."""
-    return size_bytes >= max_bytes * PRESSURE
+    headroom = min(HEADROOM_BYTES, max_bytes * HEADROOM_SHARE)
+    return size_bytes >= min(max_bytes * PRESSURE, max_bytes - headroom)
 
 
 def read_standings(cursors: Cursors, readers: Sequence[str]) -> dict[str, Standing]:

@@ -63,6 +63,10 @@ class Frame:
     payload: bytes
 
 
+RELEASED = "released"
+"""The reason of a Damage that is none: these positions were dropped from the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Positions that cannot be read, and why; the frames around them are intact."""

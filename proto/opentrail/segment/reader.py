@@ -15,6 +15,7 @@ from opentrail.files import DISK, Files
 from opentrail.limits import FRAME_MAX_BYTES
 from opentrail.segment.frame import (
     HEADER_BYTES,
+    RELEASED,
     Damage,
     Frame,
     FrameError,
@@ -187,7 +188,9 @@ class SegmentReader:
         self._segment, self._offset, self._next = following, 0, last + 1
         if last + 1 < following:
             self._segment = -1
-        return Damage(expected, last, "frames are missing", str(path), 0)
+        # Dropped under us together with this segment, or lost out of the middle.
+        reason = RELEASED if expected < self._firsts[0] else "frames are missing"
+        return Damage(expected, last, reason, str(path), 0)
 
     def _seek(self, expected: int, through: int) -> Damage | None:
         """Go to the frame `expected`; Damage if the store begins behind it."""
@@ -198,7 +201,7 @@ class SegmentReader:
         place = bisect.bisect_right(self._firsts, expected) - 1
         if place < 0:
             last = min(self._firsts[0] - 1, through)
-            return Damage(expected, last, "released", str(self.directory), 0)
+            return Damage(expected, last, RELEASED, str(self.directory), 0)
         self._segment = self._firsts[place]
         self._next = self._segment
         self._offset = 0

@@ -181,6 +181,24 @@ def test_joined_reads_on_in_pieces(world: World) -> None:
     assert seen == list(range(1, 32))
 
 
+def test_joined_stops_before_what_the_log_let_go_for_a_reader_that_gets_it_elsewhere(
+    world: World,
+) -> None:
+    gone = world.send([line("a")])
+    world.run()
+    world.release_through(gone)
+    log, verdicts = DiskLogReader(world.home.log), VerdictReader(world.home)
+    first = log.first_position()
+    assert first > gone
+    lost: list[Damage] = []
+    assert read_joined(log, verdicts, 0, damaged=lost.append, stops_at_released=True) == []
+    assert lost == []
+    pairs = read_joined(log, verdicts, first - 1, damaged=lost.append, stops_at_released=True)
+    assert pairs[0][0].position == first
+    assert read_joined(log, verdicts, 0, damaged=lost.append)[0][0].position == first
+    assert [(each.first, each.last) for each in lost] == [(1, first - 1)]
+
+
 def test_a_damaged_verdict_stops_readers_and_says_where(world: World) -> None:
     for number in range(3):
         world.send([line(f"e{number}")])

@@ -353,6 +353,21 @@ def archived(room: Room, names: dict[str, tuple[int, int]]) -> list[ArchivedEven
     ]
 
 
+def test_what_the_log_lets_go_after_the_look_at_its_beginning_is_left_to_the_archive(
+    tmp_path: Path,
+) -> None:
+    room = Room(tmp_path, archive=Archive())
+    room.send(("one", 10))
+    room.run()
+    follower = room.indexer._follower
+    assert follower is not None
+    gone = room.send(("two", 10))
+    before = follower.read_through
+    room.world.release_through(gone)
+    assert follower.read("") == 0
+    assert follower.read_through == before < gone
+
+
 def test_a_hole_in_the_log_is_filled_from_the_archive(tmp_path: Path) -> None:
     archive = Archive()
     room = Room(tmp_path, archive=archive)

@@ -1,9 +1,12 @@
 """Readers see what is durable and nothing else; the counts of what was received outlive it."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from opentrail.errors import DamagedError
-from opentrail.segment.frame import Damage
+from opentrail.segment.frame import RELEASED, Damage
 from opentrail.segment.store import segment_name, segment_positions
 from opentrail_aggregator.wal.disk_log import DiskLog
 from opentrail_aggregator.wal.disk_reader import DiskLogReader
@@ -116,3 +119,35 @@ def test_the_backlog_is_the_bytes_of_the_segments_still_to_be_read() -> None:
     assert reader.backlog_bytes(0) == log.size_bytes
     last = disk.size(DIRECTORY / segment_name(firsts[-1]))
     assert reader.backlog_bytes(firsts[-1]) == last
+
+
+class BusyDisk(SimulatedDisk):
+    """Something happens right after the next time that a file's end is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: Callable[[], object] | None = None
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        data = super().read(path, offset, length)
+        if not data and self.then is not None:
+            then, self.then = self.then, None
+            then()
+        return data
+
+
+def test_what_is_released_under_a_reader_on_its_way_is_no_damage() -> None:
+    disk = BusyDisk()
+    log = filled(disk)
+    second, third = segment_positions(disk.list(DIRECTORY))[1:3]
+    reader = reader_of(log, disk)
+    at = 0
+    while at < second - 1:
+        (entry,) = reader.read(at, 1)
+        assert isinstance(entry, LogEntry)
+        at = entry.position
+    # It looks for more in the first file, which goes, with the second, before it looks further.
+    disk.then = lambda: log.drop_before(third)
+    found = reader.read(at, 1)[0]
+    assert isinstance(found, Damage)
+    assert (found.reason, found.first, found.last) == (RELEASED, second, third - 1)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from opentrail.limits import MIB
 from opentrail_aggregator.wal.release import Standing, is_pressed, release_through
 
 READERS = ("consolidate", "index", "archive")
@@ -58,5 +59,12 @@ def test_without_an_index_role_its_cursor_does_not_count() -> None:
 
 
 def test_pressure_begins_before_the_log_is_full() -> None:
-    assert not is_pressed(899, 1000)
-    assert is_pressed(900, 1000)
+    assert not is_pressed(899 * MIB, 1000 * MIB)
+    assert is_pressed(900 * MIB, 1000 * MIB)
+
+
+def test_a_small_log_is_pressed_while_it_still_has_room_for_what_comes_between_two_looks() -> None:
+    assert not is_pressed(223 * MIB, 256 * MIB)
+    assert is_pressed(224 * MIB, 256 * MIB)
+    assert not is_pressed(5 * MIB, 8 * MIB)
+    assert is_pressed(6 * MIB, 8 * MIB)
