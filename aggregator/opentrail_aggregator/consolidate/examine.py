@@ -153,7 +153,8 @@ def _decode_at_once(raw: bytes, lines: list[bytes]) -> list[_Line] | None:
     """A view per line, None where they have to be looked at one by one."""
     if not all([line[:1] == b"{" and line[-1:] == b"}" for line in lines]):
         return None
-    if raw.count(b"{") + raw.count(b"[") > JSON_MAX_DEPTH and any(map(is_too_deep, lines)):
+    # A value that deep is at least so long, and few lines are: counting brackets in all is dear.
+    if any([len(line) > 2 * JSON_MAX_DEPTH and is_too_deep(line) for line in lines]):
         return None
     try:
         if not raw.isascii():
